@@ -1,0 +1,91 @@
+"""The recurrent layers of the course, each built in the chapter that teaches it.
+
+All of them, like PyTorch's own, keep one contract: ``outputs, state = rnn(inputs, state)`` with
+``inputs (num_steps, batch, num_inputs)``, ``outputs (num_steps, batch, num_hiddens)`` and
+``state (1, batch, num_hiddens)``.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+def check_inputs(layer: nn.Module, inputs: Tensor, state: Tensor | None) -> None:
+    """Raise a clear error unless ``layer`` can read ``inputs`` starting from ``state``.
+
+    Raises:
+        TypeError: a wrong dtype, or a state that is not one tensor.
+        ValueError: a wrong shape or device.
+    """
+    name, weight = type(layer).__name__, next(layer.parameters())
+    if inputs.dim() != 3 or inputs.shape[2] != layer.num_inputs:
+        raise ValueError(
+            f"{name} got inputs of shape {tuple(inputs.shape)}; expected (num_steps, batch, {layer.num_inputs})."
+        )
+    if len(inputs) == 0:
+        raise ValueError(f"{name} got inputs of 0 time steps; expected at least 1.")
+    _check_like(f"{name} got inputs", inputs, weight)
+    if state is None:
+        return
+    if not isinstance(state, Tensor):
+        raise TypeError(
+            f"{name} got a state of type {type(state).__name__}; expected one tensor. "
+            "A pair (H, C) is the state of an LSTM: pass None to start afresh."
+        )
+    expected = (1, inputs.shape[1], layer.num_hiddens)
+    if tuple(state.shape) != expected:
+        raise ValueError(
+            f"{name} got a state of shape {tuple(state.shape)}; expected (1, batch, num_hiddens) = {expected}. "
+            "A state fits one batch size and one layer: pass None to start afresh."
+        )
+    _check_like(f"{name} got a state", state, weight)
+
+
+def _check_like(what: str, tensor: Tensor, weight: Tensor) -> None:
+    if tensor.dtype != weight.dtype:
+        raise TypeError(
+            f"{what} of dtype {tensor.dtype}; expected {weight.dtype}, the parameters' own: "
+            f"convert it with .to({weight.dtype})."
+        )
+    if tensor.device != weight.device:
+        raise ValueError(
+            f"{what} on device {tensor.device}; expected {weight.device}, where the parameters are: "
+            f"move it with .to('{weight.device}')."
+        )
+
+
+# ---- Below: exported from the chapters by `make notebooks`. Edit there, not here. ----
+
+
+class RNNScratch(nn.Module):
+    """A plain recurrent layer, H_t = tanh(X_t W_xh + H_{t-1} W_hh + b_h), as in Elman (1990)."""
+
+    def __init__(self, num_inputs: int, num_hiddens: int) -> None:
+        super().__init__()
+        self.num_inputs, self.num_hiddens = num_inputs, num_hiddens
+        bound = num_hiddens**-0.5
+        self.W_xh = nn.Parameter(
+            torch.empty(num_inputs, num_hiddens).uniform_(-bound, bound)
+        )
+        self.W_hh = nn.Parameter(
+            torch.empty(num_hiddens, num_hiddens).uniform_(-bound, bound)
+        )
+        self.b_h = nn.Parameter(torch.zeros(num_hiddens))
+
+    def forward(
+        self, inputs: Tensor, state: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        check_inputs(self, inputs, state)
+        H = (
+            inputs.new_zeros(inputs.shape[1], self.num_hiddens)
+            if state is None
+            else state[0]
+        )
+        outputs = []
+        for X in inputs:  # X: (batch, num_inputs)
+            H = torch.tanh(
+                X @ self.W_xh + H @ self.W_hh + self.b_h
+            )  # (batch, num_hiddens)
+            outputs.append(H)
+        return torch.stack(outputs), H.unsqueeze(0)

@@ -1,0 +1,118 @@
+"""Widgets for a running kernel. Each carries a static version of itself for pages without one."""
+
+from __future__ import annotations
+
+import html
+from typing import Any
+
+import ipywidgets as widgets
+from torch import nn
+
+from utils.decoding import generate
+from utils.text import Vocab
+
+
+class Explorer:
+    """A widget whose output also holds HTML: a notebook page with no kernel shows that instead."""
+
+    def __init__(self, widget: widgets.Widget, fallback: str) -> None:
+        self.widget = widget
+        self.fallback = fallback
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
+        return {
+            "application/vnd.jupyter.widget-view+json": {
+                "version_major": 2,
+                "version_minor": 0,
+                "model_id": self.widget.model_id,
+            },
+            "text/html": self.fallback,
+            "text/plain": f"{type(self).__name__}: a widget that needs a running kernel",
+        }
+
+
+class WriteWithYourModel(Explorer):
+    """*Write with your model*: choose a prefix, a length and a temperature, and read what it writes.
+
+    Attributes:
+        prefix, length, temperature, again: the controls.
+        text: what the model wrote, or what is wrong with the prefix, as HTML.
+
+    Raises:
+        ValueError: ``prefix`` is empty or has characters that ``vocab`` lacks.
+    """
+
+    def __init__(
+        self, model: nn.Module, vocab: Vocab, prefix: str, length: int = 200
+    ) -> None:
+        self._model, self._vocab, self._seed = model, vocab, 0
+        style = {"description_width": "6em"}
+        self.prefix = widgets.Text(
+            prefix, description="prefix", continuous_update=False, style=style
+        )
+        self.length = widgets.IntSlider(
+            length,
+            10,
+            1000,
+            10,
+            description="length",
+            continuous_update=False,
+            style=style,
+        )
+        self.temperature = widgets.FloatSlider(
+            0.7,
+            min=0.0,
+            max=2.0,
+            step=0.1,
+            description="temperature",
+            continuous_update=False,
+            style=style,
+        )
+        self.again = widgets.Button(
+            description="Write again",
+            tooltip="Draw another text with the same settings",
+        )
+        self.text = widgets.HTML()
+        for control in (self.prefix, self.length, self.temperature):
+            control.observe(self._update, names="value")
+        self.again.on_click(self._write_again)
+        examples = [
+            (t, generate(model, vocab, prefix, length, temperature=t))
+            for t in (0.0, 0.7, 1.5)
+        ]
+        rows = "".join(
+            f"<dt>temperature {t}</dt><dd>{html.escape(text)}</dd>"
+            for t, text in examples
+        )
+        fallback = (
+            '<div class="explorer-fallback"><p><strong>Write with your model.</strong> In a running notebook '
+            f"this is a panel with a prefix, a length and a temperature to choose. Three texts that it wrote "
+            f"from <q>{html.escape(prefix)}</q>:</p><dl>{rows}</dl></div>"
+        )
+        controls = widgets.VBox(
+            [self.prefix, self.length, self.temperature, self.again]
+        )
+        super().__init__(widgets.VBox([controls, self.text]), fallback)
+        self._update()
+
+    def _update(self, _change: Any = None) -> None:
+        try:
+            written = generate(
+                self._model,
+                self._vocab,
+                self.prefix.value,
+                self.length.value,
+                temperature=self.temperature.value,
+                seed=self._seed,
+            )
+            self.text.value = f'<p style="line-height:1.5">{html.escape(written)}</p>'
+        except (
+            ValueError
+        ) as error:  # an empty or unknown prefix: say so, and keep the panel alive
+            self.text.value = (
+                f'<p role="alert"><strong>{html.escape(str(error))}</strong></p>'
+            )
+
+    def _write_again(self, _button: Any) -> None:
+        self._seed += 1
+        self._update()

@@ -1,0 +1,60 @@
+"""Figures that answer back on any page: plain JavaScript, no kernel, no library, no network.
+
+Each figure is one file here, ``NAME.js``, that holds one function ``(root, data, palette) => {...}``.
+It fills ``root``, a ``<div>`` that holds the text fallback until then.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import html
+import json
+from pathlib import Path
+from typing import Any
+
+from IPython.display import HTML
+
+from utils.plots import PALETTE
+
+LIVE_DIR = Path(__file__).parent
+
+
+def show(name: str, data: Any, *, title: str, fallback: str) -> HTML:
+    """Return the live figure ``name`` as the output of a cell: the same in the book, JupyterLab and Colab.
+
+    Args:
+        data: what the figure starts from; anything that JSON can hold.
+        title: the figure's name, its accessible label too.
+        fallback: what the figure would say, in a sentence or two with the numbers at the start; shown
+            where scripts do not run.
+
+    Raises:
+        ValueError: there is no such figure, or ``data`` has NaN or infinite numbers.
+        TypeError: JSON cannot hold ``data``.
+    """
+    path = LIVE_DIR / f"{name}.js"
+    if not path.is_file():
+        known = ", ".join(sorted(p.stem for p in LIVE_DIR.glob("*.js")))
+        raise ValueError(f"no live figure is called {name!r}; expected one of {known}.")
+    script = path.read_text(encoding="utf-8").strip().removesuffix(";")
+    payload = json.dumps(
+        data, ensure_ascii=False, allow_nan=False, sort_keys=True
+    ).replace("</", "<\\/")
+    identity = (
+        f"live-{name}-{hashlib.sha256((payload + title).encode()).hexdigest()[:8]}"
+    )
+    style = (LIVE_DIR / "live.css").read_text(encoding="utf-8")
+    return HTML(
+        f'<figure class="live" id="{identity}" aria-label="{html.escape(title)}">'
+        f"<style>{style}</style>"
+        f"<figcaption><strong>{html.escape(title)}</strong></figcaption>"
+        f'<div class="live-root"><p>{html.escape(fallback)}</p></div>'
+        "</figure>"
+        "<script>(() => {\n"
+        f"const root = document.querySelector('#{identity}:not([data-ready]) .live-root');\n"
+        "if (!root) return;\n"
+        f"root.parentElement.dataset.ready = 'true';\n"
+        f"const draw = {script};\n"
+        f"draw(root, {payload}, {json.dumps(PALETTE)});\n"
+        "})();</script>"
+    )
