@@ -1,5 +1,5 @@
 """The shared module of the course *Unrolled*: what the chapters build, import and measure with.
 
 Each submodule may import only those before it in this list: ``files``, ``device``, ``text``, ``tasks``,
-``cells``, ``models``, ``training``, ``decoding``, ``checks``, ``plots``, ``explorers``, ``live``.
+``cells``, ``models``, ``runs``, ``training``, ``decoding``, ``checks``, ``plots``, ``explorers``, ``live``.
 """
