@@ -55,37 +55,72 @@ def _check_like(what: str, tensor: Tensor, weight: Tensor) -> None:
         )
 
 
+def check_module(module: nn.Module, expected: type[nn.RNNBase]) -> None:
+    """Raise a clear error unless ``module`` is one that ``from_torch`` can copy.
+
+    Raises:
+        TypeError: it is not an ``expected`` layer.
+        ValueError: it has several layers, two directions or another setting that we do not build.
+    """
+    if not isinstance(module, expected):
+        raise TypeError(
+            f"from_torch got a {type(module).__name__}; expected a torch.nn.{expected.__name__}."
+        )
+    supported = {
+        "num_layers": 1,
+        "bidirectional": False,
+        "bias": True,
+        "batch_first": False,
+        "proj_size": 0,
+        "nonlinearity": "tanh",
+    }
+    for name, value in supported.items():
+        if getattr(module, name, value) != value:
+            raise ValueError(
+                f"from_torch got a {expected.__name__} with {name}={getattr(module, name)!r}; "
+                f"only {name}={value!r} is supported."
+            )
+
+
 # ---- Below: exported from the chapters by `make notebooks`. Edit there, not here. ----
 
 
 class RNNScratch(nn.Module):
-    """A plain recurrent layer, H_t = tanh(X_t W_xh + H_{t-1} W_hh + b_h), as in Elman (1990)."""
+    """A plain recurrent layer, H_t = tanh(X_t W_xh + H_{t-1} W_hh + b_h), as in Elman (1990).
+
+    Raises TypeError or ValueError for inputs or a state of the wrong shape, dtype or device.
+    """
 
     def __init__(self, num_inputs: int, num_hiddens: int) -> None:
         super().__init__()
         self.num_inputs, self.num_hiddens = num_inputs, num_hiddens
         bound = num_hiddens**-0.5
-        self.W_xh = nn.Parameter(
-            torch.empty(num_inputs, num_hiddens).uniform_(-bound, bound)
+        uniform = lambda *shape: nn.Parameter(
+            torch.empty(shape).uniform_(-bound, bound)
         )
-        self.W_hh = nn.Parameter(
-            torch.empty(num_hiddens, num_hiddens).uniform_(-bound, bound)
-        )
-        self.b_h = nn.Parameter(torch.zeros(num_hiddens))
+        self.W_xh = uniform(num_inputs, num_hiddens)
+        self.W_hh = uniform(num_hiddens, num_hiddens)
+        self.b_h = uniform(num_hiddens)
 
     def forward(
         self, inputs: Tensor, state: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         check_inputs(self, inputs, state)
-        H = (
-            inputs.new_zeros(inputs.shape[1], self.num_hiddens)
-            if state is None
-            else state[0]
-        )
+        batch = inputs.shape[1]
+        H = inputs.new_zeros(batch, self.num_hiddens) if state is None else state[0]
         outputs = []
         for X in inputs:  # X: (batch, num_inputs)
-            H = torch.tanh(
-                X @ self.W_xh + H @ self.W_hh + self.b_h
-            )  # (batch, num_hiddens)
-            outputs.append(H)
+            H = torch.tanh(X @ self.W_xh + H @ self.W_hh + self.b_h)
+            outputs.append(H)  # (batch, num_hiddens)
         return torch.stack(outputs), H.unsqueeze(0)
+
+    @classmethod
+    def from_torch(cls, module: nn.RNN) -> RNNScratch:
+        """Return a copy of a one-layer, one-direction ``nn.RNN`` with the same weights."""
+        check_module(module, nn.RNN)
+        layer = cls(module.input_size, module.hidden_size).to(module.weight_hh_l0)
+        with torch.no_grad():
+            layer.W_xh.copy_(module.weight_ih_l0.T)
+            layer.W_hh.copy_(module.weight_hh_l0.T)
+            layer.b_h.copy_(module.bias_ih_l0 + module.bias_hh_l0)
+        return layer

@@ -18,9 +18,8 @@ from torch import Tensor, nn
 
 from utils.files import write_atomically
 
-REPORT_EVERY = (
-    50  # updates between two looks at the losses: each look waits for the GPU
-)
+# Updates between two looks at the losses: each look waits for the GPU.
+REPORT_EVERY = 50
 
 State = Tensor | tuple[Tensor, ...] | None
 

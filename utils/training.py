@@ -17,11 +17,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
-REPORT_EVERY = (
-    50  # updates between two looks at the losses: each look waits for the GPU
-)
+from utils.runs import REPORT_EVERY, DivergenceError, History, Run, State, detach
 
-State = Tensor | tuple[Tensor, ...] | None
+__all__ = [
+    "DivergenceError",
+    "History",
+    "adamw_one_cycle",
+    "evaluate",
+    "language_model_loss",
+    "train",
+]
+
 Loss = Callable[[nn.Module, Any, State], tuple[Tensor, State]]
 
 
