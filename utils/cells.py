@@ -10,6 +10,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+# One tensor, or a pair (H, C) for an LSTM; None stands for zeros.
+State = Tensor | tuple[Tensor, ...] | None
+
 
 def check_inputs(layer: nn.Module, inputs: Tensor, state: Tensor | None) -> None:
     """Raise a clear error unless ``layer`` can read ``inputs`` starting from ``state``.
@@ -85,38 +88,42 @@ def check_module(module: nn.Module, expected: type[nn.RNNBase]) -> None:
 # ---- Below: exported from the chapters by `make notebooks`. Edit there, not here. ----
 
 
-class RNNScratch(nn.Module):
-    """A plain recurrent layer, H_t = tanh(X_t W_xh + H_{t-1} W_hh + b_h), as in Elman (1990).
+def uniform_parameter(*shape: int, bound: float) -> nn.Parameter:
+    """Return a parameter of ``shape`` drawn uniformly from -bound .. bound."""
+    return nn.Parameter(torch.empty(shape).uniform_(-bound, bound))
 
-    Raises TypeError or ValueError for inputs or a state of the wrong shape, dtype or device.
-    """
+
+class RNNScratch(nn.Module):
+    """H_t = tanh(X_t W_xh + H_{t-1} W_hh + b_h), as in Elman (1990)."""
 
     def __init__(self, num_inputs: int, num_hiddens: int) -> None:
         super().__init__()
         self.num_inputs, self.num_hiddens = num_inputs, num_hiddens
         bound = num_hiddens**-0.5
-        uniform = lambda *shape: nn.Parameter(
-            torch.empty(shape).uniform_(-bound, bound)
-        )
-        self.W_xh = uniform(num_inputs, num_hiddens)
-        self.W_hh = uniform(num_hiddens, num_hiddens)
-        self.b_h = uniform(num_hiddens)
+        self.W_xh = uniform_parameter(num_inputs, num_hiddens, bound=bound)
+        self.W_hh = uniform_parameter(num_hiddens, num_hiddens, bound=bound)
+        self.b_h = uniform_parameter(num_hiddens, bound=bound)
 
     def forward(
         self, inputs: Tensor, state: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
+        """Return outputs ``(num_steps, batch, num_hiddens)`` and the last state.
+
+        ``inputs`` are ``(num_steps, batch, num_inputs)``. A state is ``(1, batch,
+        num_hiddens)``; None stands for zeros. ``check_inputs`` says what it raises.
+        """
         check_inputs(self, inputs, state)
-        batch = inputs.shape[1]
-        H = inputs.new_zeros(batch, self.num_hiddens) if state is None else state[0]
+        zeros = inputs.new_zeros(inputs.shape[1], self.num_hiddens)
+        H = zeros if state is None else state[0]
         outputs = []
         for X in inputs:  # X: (batch, num_inputs)
             H = torch.tanh(X @ self.W_xh + H @ self.W_hh + self.b_h)
-            outputs.append(H)  # (batch, num_hiddens)
+            outputs.append(H)  # H: (batch, num_hiddens)
         return torch.stack(outputs), H.unsqueeze(0)
 
     @classmethod
-    def from_torch(cls, module: nn.RNN) -> RNNScratch:
-        """Return a copy of a one-layer, one-direction ``nn.RNN`` with the same weights."""
+    def from_torch(cls, module: nn.RNN) -> "RNNScratch":
+        """Return a layer with the weights of ``module`` (one layer, one direction)."""
         check_module(module, nn.RNN)
         layer = cls(module.input_size, module.hidden_size).to(module.weight_hh_l0)
         with torch.no_grad():

@@ -36,8 +36,7 @@ def check_close(
         AssertionError: the shapes differ, or a value is further away or NaN.
     """
     actual, expected = (
-        torch.as_tensor(value, dtype=torch.float64).detach().cpu()
-        for value in (actual, expected)
+        torch.as_tensor(value).detach().cpu().double() for value in (actual, expected)
     )
     if actual.shape != expected.shape:
         _check(

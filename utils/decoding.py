@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -28,15 +30,16 @@ def choose(
     if temperature == 0:
         return logits.argmax(-1)
     if top_k is not None:
-        threshold = logits.topk(top_k, -1).values[:, -1:]
-        logits = logits.masked_fill(logits < threshold, -torch.inf)
-    # Subtracting the maximum first keeps tiny temperatures from overflowing.
-    scores = (logits - logits.max(-1, keepdim=True).values) / temperature
+        scores, candidates = logits.topk(top_k, -1)
+        drawn = choose(scores, temperature, generator=generator)
+        return candidates.gather(-1, drawn.unsqueeze(-1)).squeeze(-1)
+    # The maximum goes to 0 first, so that no temperature overflows.
+    scores = (logits - logits.max(-1, keepdim=True).values) / max(temperature, 1e-30)
     return torch.multinomial(scores.softmax(-1), 1, generator=generator).squeeze(1)
 
 
 def _check_sampling(temperature: float, top_k: int | None, vocab_size: int) -> None:
-    if not temperature >= 0:
+    if not 0 <= temperature < math.inf:
         raise ValueError(
             f"temperature is {temperature}; expected 0 (always the most likely character) or more (1: as the model says)."
         )
@@ -85,11 +88,13 @@ def generate(
     was_training = model.training
     model.eval()
     ids, state, chosen = vocab.encode(prefix).to(device).unsqueeze(1), None, []
-    for _ in range(num_chars):
-        logits, state = model(ids, state)
-        last = logits[-1]
-        last[:, 0] = -torch.inf
-        ids = choose(last, temperature, top_k, generator).unsqueeze(0)
-        chosen.append(ids)
-    model.train(was_training)
+    try:
+        for _ in range(num_chars):
+            logits, state = model(ids, state)
+            last = logits[-1]
+            last[:, 0] = -torch.inf  # <unk>
+            ids = choose(last, temperature, top_k, generator).unsqueeze(0)
+            chosen.append(ids)
+    finally:
+        model.train(was_training)
     return prefix + (vocab.decode(torch.cat(chosen).flatten()) if chosen else "")

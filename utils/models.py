@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from utils.cells import uniform_parameter
+
 
 def check_ids(ids: Tensor, vocab_size: int) -> None:
     """Raise a clear error unless ``ids`` are character ids, int64 ``(num_steps, batch)``.
@@ -38,68 +40,94 @@ def check_ids(ids: Tensor, vocab_size: int) -> None:
         )
 
 
+def check_text(ids: Tensor) -> list[int]:
+    """Return ``ids`` as a list, or raise a clear error unless they are one text.
+
+    Raises:
+        TypeError: the dtype is not int64.
+        ValueError: the shape is not ``(n,)`` with n of at least 2.
+    """
+    if ids.dtype != torch.int64:
+        raise TypeError(
+            f"ids have dtype {ids.dtype}; expected torch.int64, as Vocab.encode returns them."
+        )
+    if ids.dim() != 1 or len(ids) < 2:
+        raise ValueError(
+            f"ids have shape {tuple(ids.shape)}; expected (n,) with n of at least 2."
+        )
+    return ids.tolist()
+
+
 # ---- Below: exported from the chapters by `make notebooks`. Edit there, not here. ----
 
 
+class NGramModel:
+    """An interpolated n-gram model with Witten-Bell smoothing (Witten and Bell, 1991).
+
+    Raises ValueError for an order below 1 and for ids that are not one text, ``(n,)``.
+    """
+
+    def __init__(self, order: int, vocab_size: int) -> None:
+        if order < 1:
+            raise ValueError(f"order is {order}; expected 1 (unigram) or more.")
+        self.order, self.vocab_size = order, vocab_size
+        self.followers = defaultdict(Counter)  # context -> what came next, how often
+        self.totals = Counter()  # context -> how often it was seen
+
+    def fit(self, ids: Tensor) -> "NGramModel":
+        """Count every n-gram up to the order in ``ids (n,)``; return the model."""
+        ids = check_text(ids)
+        for t, character in enumerate(ids):
+            for n in range(min(self.order, t + 1)):
+                context = tuple(ids[t - n : t])
+                self.followers[context][character] += 1
+                self.totals[context] += 1
+        return self
+
+    def probability(self, character: int, context: list[int]) -> float:
+        """Return P(character | the last order - 1 ids of ``context``)."""
+        p = 1 / self.vocab_size
+        for n in range(min(self.order, len(context) + 1)):
+            key = tuple(context[len(context) - n :])
+            total = self.totals[key]
+            if total == 0:
+                break
+            seen = self.followers[key]
+            p = (seen[character] + len(seen) * p) / (total + len(seen))
+        return p
+
+
+def ngram_perplexity(model: NGramModel, ids: Tensor) -> float:
+    """Return the model's perplexity on ``ids (n,)``; every id but the first is scored."""
+    ids = check_text(ids)
+    nll = 0.0
+    for t in range(1, len(ids)):
+        context = ids[max(0, t - model.order + 1) : t]
+        nll -= math.log(model.probability(ids[t], context))
+    return math.exp(nll / (len(ids) - 1))
+
+
 class LanguageModel(nn.Module):
-    """A recurrent layer that reads one-hot characters, and a linear layer that scores the next one."""
+    """Any recurrent layer on one-hot characters, and a linear layer that scores the next.
+
+    Raises TypeError or ValueError for ids of a wrong dtype, shape or range.
+    """
 
     def __init__(self, rnn: nn.Module, vocab_size: int) -> None:
         super().__init__()
         self.rnn, self.vocab_size = rnn, vocab_size
-        num_hiddens = (
-            rnn.hidden_size if hasattr(rnn, "hidden_size") else rnn.num_hiddens
-        )
+        ours = hasattr(rnn, "num_hiddens")
+        num_hiddens = rnn.num_hiddens if ours else rnn.hidden_size  # torch.nn's name
         bound = num_hiddens**-0.5
-        self.W_hq = nn.Parameter(
-            torch.empty(num_hiddens, vocab_size).uniform_(-bound, bound)
-        )
-        self.b_q = nn.Parameter(torch.zeros(vocab_size))
+        self.W_hq = uniform_parameter(num_hiddens, vocab_size, bound=bound)
+        self.b_q = uniform_parameter(vocab_size, bound=bound)
 
-    def forward(self, ids, state=None):  # ids: (num_steps, batch)
+    def forward(self, ids: Tensor, state: State = None) -> tuple[Tensor, State]:
+        """Return the logits ``(num_steps, batch, vocab_size)`` and the layer's state.
+
+        ``ids`` are int64, ``(num_steps, batch)``; the softmax is left to the loss.
+        """
         check_ids(ids, self.vocab_size)
-        inputs = F.one_hot(ids, self.vocab_size).to(
-            self.W_hq.dtype
-        )  # (num_steps, batch, vocab_size)
+        inputs = F.one_hot(ids, self.vocab_size).to(self.W_hq.dtype)
         outputs, state = self.rnn(inputs, state)  # (num_steps, batch, num_hiddens)
-        return outputs @ self.W_hq + self.b_q, state  # (num_steps, batch, vocab_size)
-
-
-class NGramModel:
-    """An interpolated n-gram model with Witten-Bell smoothing (Witten and Bell, 1991)."""
-
-    def __init__(self, order: int, vocab_size: int) -> None:
-        self.order, self.vocab_size = order, vocab_size
-        self.counts = [
-            defaultdict(Counter) for _ in range(order)
-        ]  # [n][context of n ids][next id]
-        self.totals = [Counter() for _ in range(order)]
-
-    def fit(self, ids: Tensor) -> NGramModel:
-        ids = ids.tolist()
-        for t, character in enumerate(ids):
-            for n in range(min(self.order, t + 1)):
-                context = tuple(ids[t - n : t])
-                self.counts[n][context][character] += 1
-                self.totals[n][context] += 1
-        return self
-
-    def probability(self, character, context):
-        p = 1 / self.vocab_size
-        for n in range(min(self.order, len(context) + 1)):
-            key = tuple(context[len(context) - n :])
-            total = self.totals[n][key]
-            if total == 0:
-                break
-            seen = self.counts[n][key]
-            p = (seen[character] + len(seen) * p) / (total + len(seen))
-        return p
-
-    def perplexity(self, ids):
-        ids = ids.tolist()
-        nll = 0.0
-        for t in range(1, len(ids)):
-            nll -= math.log(
-                self.probability(ids[t], ids[max(0, t - self.order + 1) : t])
-            )
-        return math.exp(nll / (len(ids) - 1))
+        return outputs @ self.W_hq + self.b_q, state

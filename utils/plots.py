@@ -57,8 +57,16 @@ def learning_curves(
     """Draw one or more training runs; a name that begins with RNN, GRU or LSTM gets its network's color."""
     ax = ax or plt.subplots()[1]
     for name, history in histories.items():
-        history.plot(ax, label=name, color=PALETTE.get(name.split()[0].lower()))
+        history.plot(ax, label=name, color=_network_color(name))
     return ax
+
+
+def _network_color(name: str) -> str | None:
+    """Return the color of the network that ``name`` begins with, or None."""
+    for network in ("rnn", "gru", "lstm"):
+        if name.lower().startswith(network):
+            return PALETTE[network]
+    return None
 
 
 def ladder(
@@ -96,8 +104,7 @@ def ladder(
 def text_heatmap(characters: str, values: Sequence[float], label: str) -> HTML:
     """Show ``characters`` with a background that says how far each value is from 0, in -1 .. 1.
 
-    Blue is positive, orange negative; the value itself is in each character's tooltip, and a line below
-    names the characters with the highest values.
+    Blue is positive, orange negative; the value itself is in each character's tooltip.
 
     Raises:
         ValueError: there is not one value for each character.

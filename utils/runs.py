@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import math
-import pickle
 import time
 import warnings
 from dataclasses import asdict, dataclass, field
@@ -16,12 +15,11 @@ import matplotlib.pyplot as plt
 import torch
 from torch import Tensor, nn
 
+from utils.cells import State
 from utils.files import write_atomically
 
 # Updates between two looks at the losses: each look waits for the GPU.
 REPORT_EVERY = 50
-
-State = Tensor | tuple[Tensor, ...] | None
 
 
 @dataclass
@@ -157,10 +155,13 @@ class Run:
             self.history,
         )
 
-    def save(self) -> None:
-        """Write the checkpoint atomically. A failure to write is a warning: the run in memory goes on."""
+    def save(self) -> bool:
+        """Write the checkpoint atomically; return whether that was done.
+
+        A failure to write is a warning: the run in memory goes on.
+        """
         if self.path is None:
-            return
+            return False
         self.collect_losses()
         if not all(bool(p.isfinite().all()) for p in self.model.parameters()):
             self._diverged(
@@ -197,6 +198,8 @@ class Run:
                 "Training goes on; free some space or choose another folder.",
                 stacklevel=3,
             )
+            return False
+        return True
 
     def restore(self) -> None:
         """Take everything up from the checkpoint, if there is one."""
@@ -206,14 +209,8 @@ class Run:
             content = torch.load(self.path, map_location="cpu", weights_only=True)
             theirs = json.loads(content["fingerprint"])
         except (
-            RuntimeError,
-            EOFError,
-            KeyError,
-            TypeError,
-            ValueError,
-            pickle.UnpicklingError,
-            OSError,
-        ) as error:
+            Exception
+        ) as error:  # what a foreign file makes of unpickling is anybody's guess
             raise ValueError(
                 f"{self.path} is no whole checkpoint of this course ({type(error).__name__}): it is truncated or "
                 "something else. Delete it to start afresh, or choose another path."

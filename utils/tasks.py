@@ -44,24 +44,24 @@ class MarkovSource:
         )  # (contexts, num_symbols), rows sum to 1
 
     def stationary(self) -> Tensor:
-        """Return the long-run share of each context, ``(num_symbols ** order,)``, by power iteration."""
+        """Return the long-run share of each context, ``(num_symbols ** order,)``.
+
+        By the elimination of Grassmann, Taksar and Heyman (1985), which subtracts nothing and
+        so stays exact for sources that leave some contexts almost never.
+        """
         k, contexts = self.num_symbols, len(self.transitions)
-        share = torch.full((contexts,), 1 / contexts, dtype=torch.float64)
-        for _ in range(10_000):
+        chain = torch.zeros(contexts, contexts, dtype=torch.float64)
+        for context in range(contexts):
             # The next context drops the oldest symbol and appends the new one.
-            flow = (
-                (share.unsqueeze(1) * self.transitions)
-                .view(k, contexts // k, k)
-                .sum(0)
-                .flatten()
-            )
-            flow = (
-                flow + share
-            ) / 2  # the average has the same fixed point and cannot oscillate
-            if torch.allclose(flow, share, rtol=0, atol=1e-15):
-                break
-            share = flow
-        return share
+            first = context * k % contexts
+            chain[context, first : first + k] = self.transitions[context]
+        for n in range(contexts - 1, 0, -1):
+            chain[:n, n] /= chain[n, :n].sum()
+            chain[:n, :n] += torch.outer(chain[:n, n], chain[n, :n])
+        share = torch.ones(contexts, dtype=torch.float64)
+        for n in range(1, contexts):
+            share[n] = share[:n] @ chain[:n, n]
+        return share / share.sum()
 
     def entropy_rate(self) -> float:
         """Return the entropy rate in nats a symbol: the mean entropy of the rows, weighted by their share."""

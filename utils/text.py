@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import os
-import re
 import urllib.error
 import urllib.request
 from collections import Counter
@@ -82,7 +82,7 @@ def load_text(name_or_path: str | Path) -> str:
 
 def _decode(data: bytes, path: Path) -> str:
     try:
-        text = data.decode("utf-8")
+        text = data.decode("utf-8-sig")  # drops a byte order mark
     except UnicodeDecodeError as error:
         raise ValueError(
             f"{path} is not UTF-8: byte {data[error.start]:#04x} at position {error.start} does not decode. "
@@ -92,7 +92,7 @@ def _decode(data: bytes, path: Path) -> str:
         raise ValueError(
             f"{path} is empty; expected a text of at least a few characters."
         )
-    return text.removeprefix("\ufeff")
+    return text
 
 
 def _checked(path: Path, corpus: Corpus) -> bytes:
@@ -126,6 +126,7 @@ def _fetch(name: str, corpus: Corpus) -> Path:
             return target
         except (
             urllib.error.URLError,
+            http.client.HTTPException,
             TimeoutError,
             ConnectionError,
             ValueError,
@@ -161,7 +162,8 @@ def normalize(text: str) -> str:
 
     What counts as a letter is Unicode's business, so Chinese characters stay.
     """
-    return re.sub(r"[\W\d_]+", " ", text).lower().strip()
+    letters = "".join(c if c.isalpha() else " " for c in text.lower())
+    return " ".join(letters.split())
 
 
 class Vocab:

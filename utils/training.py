@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
-from utils.runs import REPORT_EVERY, DivergenceError, History, Run, State, detach
+from utils.cells import State
+from utils.runs import REPORT_EVERY, DivergenceError, History, Run, detach
 
 __all__ = [
     "DivergenceError",
@@ -51,23 +52,28 @@ def evaluate(model: nn.Module, ids: Tensor, num_steps: int = 512) -> float:
     first is predicted exactly once, from all that went before. ``num_steps`` only bounds the memory.
 
     Raises:
-        ValueError: ``ids`` are not one-dimensional or fewer than two.
+        ValueError: ``ids`` are not one-dimensional or fewer than two, or ``num_steps`` is below 1.
     """
     if ids.dim() != 1 or len(ids) < 2:
         raise ValueError(
             f"ids have shape {tuple(ids.shape)}; expected (n,) with n of at least 2."
         )
+    if num_steps < 1:
+        raise ValueError(
+            f"num_steps is {num_steps}; expected a whole number of at least 1."
+        )
     was_training = model.training
     model.eval()
     state, totals = None, []
-    for inputs, targets in zip(
-        ids[:-1].split(num_steps), ids[1:].split(num_steps), strict=True
-    ):
-        logits, state = model(inputs.unsqueeze(1), state)
-        totals.append(F.cross_entropy(logits.squeeze(1), targets, reduction="sum"))
-    model.train(was_training)
+    try:
+        pieces = zip(ids[:-1].split(num_steps), ids[1:].split(num_steps), strict=True)
+        for inputs, targets in pieces:
+            logits, state = model(inputs.unsqueeze(1), state)
+            totals.append(F.cross_entropy(logits.squeeze(1), targets, reduction="sum"))
+    finally:
+        model.train(was_training)
     mean = torch.stack(totals).cpu().double().sum().item() / (len(ids) - 1)
-    return math.exp(mean) if mean < 700 else math.inf  # exp overflows just above 700
+    return math.inf if mean > 700 else math.exp(mean)  # exp overflows just above 700
 
 
 def adamw_one_cycle(
@@ -168,21 +174,21 @@ def train(
             ):
                 run.collect_losses()
                 run.history.valid_steps.append(run.step)
-                run.history.valid_scores.append(validate(model))
+                run.history.valid_scores.append(float(validate(model)))
             if len(run.pending) == REPORT_EVERY:
                 run.collect_losses()
             if run.step % checkpoint_every == 0 and run.step < updates:
                 run.save()
             if run.step == updates or interrupted.is_set():
                 run.collect_losses()
-                run.save()
+                saved = run.save()
                 break
     if run.step < updates:
         run.history.interrupted = True
         kept = (
             f"{checkpoint} holds this state"
-            if checkpoint
-            else "no checkpoint was asked for"
+            if saved
+            else "this state is in no checkpoint"
         )
         warnings.warn(
             f"training was interrupted after update {run.step} of {updates}; {kept}.",

@@ -39,7 +39,7 @@ def show(name: str, data: Any, *, title: str, fallback: str) -> HTML:
     script = path.read_text(encoding="utf-8").strip().removesuffix(";")
     payload = json.dumps(
         data, ensure_ascii=False, allow_nan=False, sort_keys=True
-    ).replace("</", "<\\/")
+    ).replace("<", "\\u003c")
     identity = (
         f"live-{name}-{hashlib.sha256((payload + title).encode()).hexdigest()[:8]}"
     )

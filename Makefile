@@ -1,0 +1,83 @@
+# Each target sets up what it needs, and is safe to run twice. `make help` lists them.
+PYTHON ?= python3
+BIN := .venv/bin
+COLAB_VERSIONS ?= tools/colab-versions.txt
+PIP := -m pip install --quiet --disable-pip-version-check
+# The same conditions for everything that runs notebooks; see tools/notebook.py.
+export TQDM_DISABLE := 1
+export PYTHONPATH := $(CURDIR)
+
+.DEFAULT_GOAL := help
+.PHONY: help book serve test notebooks lint colab-check repo results screenshot constraints clean chromium
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+.venv/book.done: requirements.txt constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+	  { echo "Python 3.10 or newer is needed: make PYTHON=/path/to/python3 ..."; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || \
+	  { rm -rf .venv; echo "The venv module is missing; on Debian: apt-get install python3-venv"; exit 1; }
+	$(BIN)/python $(PIP) -r requirements.txt -c constraints.txt
+	@touch $@
+
+.venv/dev.done: .venv/book.done requirements-dev.txt
+	$(BIN)/python $(PIP) -r requirements-dev.txt -c constraints.txt
+	@touch $@
+
+.venv-colab/done: $(COLAB_VERSIONS)
+	@test -x .venv-colab/bin/python || $(PYTHON) -m venv .venv-colab
+	.venv-colab/bin/python $(PIP) -r $(COLAB_VERSIONS)
+	@touch $@
+
+book: .venv/book.done ## build the book and say where to open it
+	$(BIN)/jupyter-book build --all -W -n --keep-going --quiet .
+	@echo "The book is built. Open it: file://$(CURDIR)/_build/html/index.html (or: make serve)"
+
+serve: book ## build the book and serve it on this machine, port 8000
+	$(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html 8000
+
+test: .venv/dev.done .venv-colab/done chromium ## everything that CI checks
+	$(MAKE) --no-print-directory lint
+	$(MAKE) --no-print-directory book
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests
+	$(BIN)/python -m pytest -n 2 --dist loadfile --nbval chapters
+
+notebooks: .venv/dev.done ## export code, run all notebooks in place, normalize them
+	$(BIN)/python -m tools setup
+	$(BIN)/ruff format --quiet chapters
+	$(BIN)/python -m tools export
+	$(BIN)/python -m tools run $(NOTEBOOKS)
+	$(BIN)/python -m tools lint
+
+lint: .venv/dev.done ## formatting, code style, notebook rules
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/python -m tools lint
+	$(BIN)/python -m tools export --check
+	$(BIN)/python -m tools setup --check
+
+colab-check: .venv/dev.done .venv-colab/done ## run the chapters as Colab would
+	$(BIN)/python -m pytest tests/colab
+
+repo: .venv/dev.done ## change the repository's address everywhere: make repo URL=https://github.com/someone/unrolled
+	$(BIN)/python -m tools repo $(URL)
+
+results: .venv/dev.done ## train the reference models, write book/results (needs The Time Machine)
+	$(BIN)/python -m tools results
+
+screenshot: .venv/dev.done chromium book ## photograph the built book for the README
+	$(BIN)/python -m tools screenshot
+
+constraints: .venv/dev.done ## write constraints.txt from what is installed
+	@{ head -n 1 constraints.txt; $(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//'; } > constraints.txt.new
+	@mv constraints.txt.new constraints.txt
+
+chromium:
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || \
+	  { command -v apt-get >/dev/null && $$(test $$(id -u) = 0 || echo sudo -n) sh -c \
+	    'apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium fonts-noto-cjk >/dev/null'; } || \
+	  echo "No Chromium and no way to install it here: the browser tests will be skipped."
+
+clean: ## remove what make built; .venv stays
+	rm -rf _build .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,1 @@
+"""What maintains the repository: run ``python -m tools --help``."""

@@ -1,0 +1,138 @@
+"""The repository's one command-line program."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from nbclient.exceptions import CellExecutionError
+
+from tools import export, notebook, repository
+from tools.lint import lint
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run notebooks in place."""
+    for path in arguments.notebooks or notebook.notebooks():
+        started = time.perf_counter()
+        try:
+            notebook.execute(path)
+        except CellExecutionError as error:
+            print(
+                f"{path}: a cell failed; the file is as it was.\n{error}",
+                file=sys.stderr,
+            )
+            return 1
+        print(f"{path}: {time.perf_counter() - started:.0f} s", flush=True)
+    return 0
+
+
+def run_export(arguments: argparse.Namespace) -> int:
+    """Write (or check) the code that the chapters export."""
+    paths = export.outdated() if arguments.check else export.export()
+    return _report(paths, arguments.check)
+
+
+def run_setup(arguments: argparse.Namespace) -> int:
+    """Write (or check) the setup cells."""
+    check = arguments.check
+    paths = (
+        repository.outdated_setup_cells() if check else repository.write_setup_cells()
+    )
+    return _report(paths, check)
+
+
+def _report(paths: list[Path], check: bool) -> int:
+    for path in paths:
+        print(
+            f"{path.relative_to(notebook.ROOT)}: {'out of date, run `make notebooks`' if check else 'written'}"
+        )
+    return int(check and bool(paths))
+
+
+def run_lint(arguments: argparse.Namespace) -> int:
+    """Lint notebooks."""
+    faults = [
+        fault
+        for path in arguments.notebooks or notebook.notebooks()
+        for fault in lint(path)
+    ]
+    print("\n".join(faults or ["notebooks: nothing to mend"]))
+    return int(bool(faults))
+
+
+def run_repo(arguments: argparse.Namespace) -> int:
+    """Change the repository's address everywhere."""
+    return _report(repository.move_to(arguments.url), check=False)
+
+
+def run_results(_: argparse.Namespace) -> int:
+    """Train the reference models and write book/results."""
+    from tools import (
+        results,  # imports PyTorch, which the other commands need not wait for
+    )
+
+    return results.write()
+
+
+def run_screenshot(_: argparse.Namespace) -> int:
+    """Photograph the built book for the README."""
+    from tools import browser
+
+    print(browser.screenshot())
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of all subcommands."""
+    main = argparse.ArgumentParser(
+        prog="python -m tools", description="Maintains the course's repository."
+    )
+    commands = main.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, function, help: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=help, description=help)
+        command.set_defaults(function=function)
+        return command
+
+    paths = {"nargs": "*", "type": Path, "metavar": "NOTEBOOK", "help": "default: all"}
+    add(
+        "run", run, "run notebooks in place, on the CPU, and normalize them"
+    ).add_argument("notebooks", **paths)
+    check = {
+        "action": "store_true",
+        "help": "change nothing; exit 1 if something is out of date",
+    }
+    add("export", run_export, "write the cells tagged `export` to utils/").add_argument(
+        "--check", **check
+    )
+    add(
+        "setup", run_setup, "write the setup cell of every notebook from _config.yml"
+    ).add_argument("--check", **check)
+    add("lint", run_lint, "check the rules for notebooks").add_argument(
+        "notebooks", **paths
+    )
+    add("repo", run_repo, "change the repository's address everywhere").add_argument(
+        "url"
+    )
+    add(
+        "results",
+        run_results,
+        "train the reference models and write book/results/*.json (needs The Time Machine)",
+    )
+    add(
+        "screenshot",
+        run_screenshot,
+        "photograph the built book into book/figures/screenshot.png",
+    )
+    return main
+
+
+if __name__ == "__main__":
+    chosen = parser().parse_args()
+    try:
+        sys.exit(chosen.function(chosen))
+    except ValueError as error:
+        sys.exit(f"error: {error}")

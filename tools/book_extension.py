@@ -1,0 +1,80 @@
+"""Makes the built book self-contained: no page asks another site for anything."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from docutils.parsers.rst import directives
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+# The module's name has hyphens, so it cannot be imported with a statement.
+MATHJAX_PACKAGE = "sphinx-mathjax-offline"
+MATHJAX_PARTS = ("tex-chtml.js", "output/chtml", "input", "ui", "a11y", "sre")
+
+
+class Diagram(SphinxDirective):
+    """``{diagram} NAME`` puts book/figures/NAME.svg inline, so that it takes the page's colors."""
+
+    required_arguments = 1
+    option_spec = {"alt": directives.unchanged_required}  # noqa: RUF012
+
+    def run(self) -> list[nodes.Node]:
+        path = Path(self.env.srcdir) / "book" / "figures" / f"{self.arguments[0]}.svg"
+        if not path.is_file():
+            raise self.error(f"no drawing at {path}")
+        self.env.note_dependency(str(path))
+        svg = path.read_text(encoding="utf-8")
+        return [nodes.raw("", f'<figure class="diagram">{svg}</figure>', format="html")]
+
+
+def use_local_mathjax(app: Sphinx, _config: Any) -> None:
+    """Point the pages to the MathJax that :func:`copy_mathjax` puts beside them."""
+    app.config.mathjax_path = "mathjax/tex-chtml.js"
+
+
+def copy_mathjax(app: Sphinx, error: Exception | None) -> None:
+    """Copy the parts of MathJax that the pages use into the site."""
+    if error or app.builder.format != "html":
+        return
+    package = Path(importlib.util.find_spec(MATHJAX_PACKAGE).origin).parent
+    source, target = (
+        package / "static" / "mathjax",
+        Path(app.outdir) / "_static" / "mathjax",
+    )
+    for part in MATHJAX_PARTS:
+        if (source / part).is_dir():
+            shutil.copytree(source / part, target / part, dirs_exist_ok=True)
+        else:
+            target.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source / part, target / part)
+
+
+def drop_outside_scripts(
+    _app: Sphinx, _page: str, _template: str, context: dict[str, Any], _doctree: Any
+) -> None:
+    """Leave out thebe, which loads from elsewhere, and inline scripts that stand there twice."""
+    kept, bodies = [], set()
+    for script in context.get("script_files", []):
+        attributes = getattr(script, "attributes", {})
+        body = attributes.get("body") or ""
+        if "thebe" in f"{getattr(script, 'filename', script)}{body}":
+            continue
+        if body and body in bodies:
+            continue
+        bodies.add(body)
+        kept.append(script)
+    context["script_files"] = kept
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register the extension."""
+    app.add_directive("diagram", Diagram)
+    app.connect("config-inited", use_local_mathjax)
+    app.connect("html-page-context", drop_outside_scripts, priority=900)
+    app.connect("build-finished", copy_mathjax)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,80 @@
+"""Cells tagged ``export`` become the shared module: a class is written once, in its chapter."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from tools.notebook import ROOT, load, notebooks
+from utils.files import write_atomically
+
+MARKER = "# ---- Below: exported from the chapters by `make notebooks`. Edit there, not here. ----"
+TARGET = re.compile(r"# exported to utils/(\w+\.py)\n")
+
+
+def exported_modules() -> dict[Path, str]:
+    """Return what each module with exported cells should hold, by path.
+
+    Raises:
+        ValueError: an ``export`` cell does not name its module, or the module lacks the marker line.
+    """
+    parts: dict[str, list[str]] = {}
+    for path in notebooks():
+        for cell in load(path).cells:
+            if "export" in cell.metadata.get("tags", []):
+                match = TARGET.match(cell.source)
+                if match is None:
+                    raise ValueError(
+                        f"{path.name}: an `export` cell begins with {cell.source.splitlines()[:1]}; "
+                        "expected '# exported to utils/NAME.py' as its first line."
+                    )
+                code = cell.source[match.end() :].strip()
+                parts.setdefault(match.group(1), []).append(code)
+    return {
+        ROOT / "utils" / name: _module(ROOT / "utils" / name, code)
+        for name, code in parts.items()
+    }
+
+
+def _module(path: Path, code: list[str]) -> str:
+    head, marker, _ = path.read_text(encoding="utf-8").partition(MARKER)
+    if not marker:
+        raise ValueError(
+            f"{path.name} lacks the line {MARKER!r}; put it after the hand-written part."
+        )
+    return _formatted("\n\n\n".join([head + marker, *code]) + "\n", path.name)
+
+
+def _formatted(code: str, name: str) -> str:
+    command = [
+        sys.executable,
+        "-m",
+        "ruff",
+        "format",
+        "--stdin-filename",
+        f"utils/{name}",
+        "-",
+    ]
+    done = subprocess.run(
+        command, input=code, capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    return done.stdout
+
+
+def export() -> list[Path]:
+    """Write the exported modules; return those that changed."""
+    changed = outdated()
+    for path in changed:
+        write_atomically(path, exported_modules()[path].encode())
+    return changed
+
+
+def outdated() -> list[Path]:
+    """Return the modules that differ from what the chapters export."""
+    return [
+        path
+        for path, code in exported_modules().items()
+        if path.read_text(encoding="utf-8") != code
+    ]
