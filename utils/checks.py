@@ -35,9 +35,7 @@ def check_close(
     Raises:
         AssertionError: the shapes differ, or a value is further away or NaN.
     """
-    actual, expected = (
-        torch.as_tensor(value).detach().cpu().double() for value in (actual, expected)
-    )
+    actual, expected = _double(actual), _double(expected)
     if actual.shape != expected.shape:
         _check(
             False,
@@ -58,6 +56,12 @@ def check_close(
             f"a difference of {gap:.3g}",
         )
     _check(gap <= tolerance, name, wanted, got, hint)
+
+
+def _double(value: Tensor | float) -> Tensor:
+    if isinstance(value, Tensor):
+        return value.detach().cpu().double()
+    return torch.tensor(value, dtype=torch.float64)
 
 
 def check_between(
