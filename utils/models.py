@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from utils.cells import uniform_parameter
+from utils.cells import State, uniform_parameter
 
 
 def check_ids(ids: Tensor, vocab_size: int) -> None:

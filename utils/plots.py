@@ -24,7 +24,7 @@ def use_style() -> None:
     ink = PALETTE["ink"]
     plt.rcParams.update(
         {
-            "figure.figsize": (7, 3.6),
+            "figure.figsize": (6, 3.4),
             "figure.dpi": 110,
             "figure.facecolor": "none",
             "figure.constrained_layout.use": True,

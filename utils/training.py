@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import signal
 import threading
 import warnings
@@ -149,8 +150,9 @@ def train(
     settings = {"updates": updates, "clip": clip, "carry_state": carry_state}
     run = Run(model, optimizer, scheduler, checkpoint and Path(checkpoint), settings)
     run.restore()
+    silent = bool(os.environ.get("TQDM_DISABLE"))  # tqdm's notebook bar overlooks it
     with (
-        tqdm(total=updates, initial=run.step, unit="update") as bar,
+        tqdm(total=updates, initial=run.step, unit="update", disable=silent) as bar,
         _interruptible() as interrupted,
     ):
         for batch in _stream(batches, run):

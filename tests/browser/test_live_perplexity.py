@@ -1,0 +1,92 @@
+"""The live figure *Perplexity, three ways*, moved as a reader moves it."""
+
+import math
+
+import pytest
+
+from tools import browser
+
+pytestmark = pytest.mark.browser
+
+TOKENS = [32, 32, 32, 32, 8]
+
+
+@pytest.fixture(params=[browser.DESKTOP, browser.PHONE], ids=["desktop", "phone"])
+def figure(open_page, request):
+    page, _ = open_page("chapters/01_sequences.html", request.param)
+    figure = page.locator("figure.live")
+    figure.scroll_into_view_if_needed()
+    return figure
+
+
+def losses(figure):
+    sliders = figure.locator("[role=slider]")
+    return [
+        float(sliders.nth(i).get_attribute("aria-valuenow"))
+        for i in range(sliders.count())
+    ]
+
+
+def shown(figure):
+    return [float(text) for text in figure.locator("output").all_inner_texts()]
+
+
+def expected(losses):
+    total = math.exp(
+        sum(a * b for a, b in zip(losses, TOKENS, strict=True)) / sum(TOKENS)
+    )
+    mean = math.exp(sum(losses) / len(losses))
+    return [total, mean, sum(map(math.exp, losses)) / len(losses)]
+
+
+def test_it_starts_with_the_numbers_of_the_chapter(figure):
+    assert losses(figure) == [1.2, 1.4, 2.9, 1.3, 1.0]
+    assert shown(figure) == [5.253, 4.759, 6.387]
+
+
+def test_arrow_keys_move_a_loss(figure):
+    slider = figure.locator("[role=slider]").nth(1)
+    slider.focus()
+    for key in ("ArrowUp", "ArrowUp", "PageUp", "ArrowDown"):
+        slider.press(key)
+    assert losses(figure)[1] == pytest.approx(1.4 + 0.05 + 0.5)
+    assert shown(figure) == pytest.approx(expected(losses(figure)), abs=6e-4)
+    slider.press("Home")
+    assert losses(figure)[1] == 0
+    slider.press("End")
+    assert losses(figure)[1] == 4
+    assert shown(figure) == pytest.approx(expected(losses(figure)), abs=6e-4)
+
+
+def test_the_mouse_drags_a_loss(figure):
+    slider = figure.locator("[role=slider]").nth(2)
+    box = slider.locator("rect").first.bounding_box()
+    mouse = figure.page.mouse
+    x, middle = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    mouse.move(x, box["y"] + box["height"] * 0.28)
+    mouse.down()
+    mouse.move(x, middle, steps=5)
+    mouse.up()
+    assert losses(figure)[2] == pytest.approx(2.0, abs=0.1)
+    assert shown(figure) == pytest.approx(expected(losses(figure)), abs=6e-4)
+    mouse.move(x, box["y"])
+    assert losses(figure)[2] == pytest.approx(2.0, abs=0.1), "a released bar must stay"
+
+
+def test_the_presets_work(figure):
+    figure.get_by_role("button", name="All batches equal").click()
+    assert shown(figure) == pytest.approx([math.e**2] * 3, abs=6e-4)
+    assert "All three agree" in figure.locator(".verdict").inner_text()
+    figure.get_by_role("button", name="One bad batch").click()
+    assert shown(figure) == pytest.approx(expected([3.5, 1.5, 1.5, 1.5, 1.5]), abs=6e-4)
+    figure.get_by_role("button", name="Start again").click()
+    assert shown(figure) == [5.253, 4.759, 6.387]
+
+
+def test_without_scripts_the_text_says_it(chromium, home):
+    page = chromium.new_page(java_script_enabled=False)
+    page.goto(f"{home}/chapters/01_sequences.html")
+    text = page.locator("figure.live .live-root").inner_text()
+    assert "5.253" in text
+    assert "6.387" in text
+    page.close()

@@ -1,0 +1,107 @@
+"""The chapters in an environment with Colab's versions, from a lone copied notebook."""
+
+import shutil
+import subprocess
+
+import pytest
+from nbclient.exceptions import CellExecutionError
+
+from tests import kernels
+from tools.notebook import ROOT, load, notebooks
+from tools.repository import find_setup_cell, setup_cell
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory):
+    """The address of a local repository that stands in for the hosted one."""
+    return kernels.snapshot(tmp_path_factory.mktemp("repository"))
+
+
+@pytest.fixture
+def elsewhere(tmp_path, monkeypatch):
+    """An empty folder whose kernels have Colab's versions, but no course and no Colab."""
+    if not kernels.COLAB_PYTHON.exists():
+        pytest.fail("no .venv-colab: run `make colab-check`")
+    home = kernels.kernel_home(tmp_path / "jupyter", kernels.COLAB_PYTHON)
+    monkeypatch.setenv("JUPYTER_PATH", str(home))
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    monkeypatch.delenv("UNROLLED_REPO", raising=False)
+    content = tmp_path / "content"
+    content.mkdir()
+    return content
+
+
+@pytest.fixture
+def colab(elsewhere, monkeypatch):
+    """The same folder on a machine that looks like Colab."""
+    stub = elsewhere.parent / "stub" / "google" / "colab"
+    stub.mkdir(parents=True)
+    (stub / "__init__.py").touch()
+    monkeypatch.setenv("PYTHONPATH", str(stub.parent.parent))
+    return elsewhere
+
+
+@pytest.fixture
+def hosted(colab, repository, monkeypatch):
+    """Colab, with the course's repository to clone."""
+    monkeypatch.setenv("UNROLLED_REPO", repository)
+    return colab
+
+
+def installed():
+    command = [kernels.COLAB_PYTHON, "-m", "pip", "freeze"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.parametrize("chapter", notebooks(), ids=lambda path: path.stem)
+def test_a_chapter_runs_from_a_lone_copy_and_installs_nothing(hosted, chapter):
+    before = installed()
+    shutil.copy(chapter, hosted)
+    kernels.execute(load(hosted / chapter.name), hosted)
+    assert installed() == before
+
+
+def test_the_environment_has_colabs_versions(elsewhere):
+    code = (
+        "import IPython, ipywidgets; print(IPython.__version__, ipywidgets.__version__)"
+    )
+    done = kernels.execute(kernels.notebook_of(code), elsewhere)
+    pins = (ROOT / "tools" / "colab-versions.txt").read_text()
+    for name, version in zip(
+        ("ipython", "ipywidgets"), kernels.printed(done.cells[0]).split(), strict=True
+    ):
+        assert f"{name}=={version}" in pins
+
+
+def test_the_setup_cell_survives_a_second_run_and_a_restart(hosted):
+    check = "import utils; print(utils.__file__, sys.path.count(str(root)))"
+    for _ in range(2):  # each with a kernel of its own
+        done = kernels.execute(
+            kernels.notebook_of(setup_cell(), setup_cell(), check), hosted
+        )
+        path = hosted / "unrolled" / "utils" / "__init__.py"
+        assert kernels.printed(done.cells[2]).split() == [str(path), "1"]
+
+
+def test_a_clone_that_broke_off_is_made_again(hosted):
+    (hosted / "unrolled.part" / "utils").mkdir(parents=True)
+    kernels.execute(kernels.notebook_of(setup_cell(), "import utils.text"), hosted)
+    assert not (hosted / "unrolled.part").exists()
+
+
+def test_with_the_placeholder_the_setup_cell_says_what_to_do(colab):
+    with pytest.raises(CellExecutionError, match=r"os\.environ\['UNROLLED_REPO'\]"):
+        kernels.execute(kernels.notebook_of(setup_cell()), colab)
+
+
+def test_a_lone_notebook_on_another_machine_says_what_it_needs(elsewhere):
+    with pytest.raises(CellExecutionError, match="inside a clone of the course"):
+        kernels.execute(kernels.notebook_of(setup_cell()), elsewhere)
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_every_setup_cell_comes_before_any_import():
+    for path in notebooks():
+        notebook = load(path)
+        first = next(i for i, c in enumerate(notebook.cells) if c.cell_type == "code")
+        assert find_setup_cell(notebook) == first

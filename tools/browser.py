@@ -1,0 +1,105 @@
+"""A headless Chromium that may talk to the built book and to nobody else."""
+
+from __future__ import annotations
+
+import functools
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tools.notebook import ROOT
+
+SITE = ROOT / "_build" / "html"
+DESKTOP = {"width": 1280, "height": 900}
+PHONE = {"width": 390, "height": 844}
+
+
+def chromium_path() -> str | None:
+    """Return the path of an installed Chromium or Chrome, or None."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    return next((path for name in names if (path := shutil.which(name))), None)
+
+
+class _QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def serve(folder: Path = SITE) -> Iterator[str]:
+    """Serve ``folder`` on this machine; yield its address."""
+    handler = functools.partial(_QuietHandler, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """Start the browser; yield it.
+
+    Raises:
+        FileNotFoundError: no Chromium is installed.
+    """
+    path = chromium_path()
+    if path is None:
+        raise FileNotFoundError("no Chromium found; install Debian's package chromium.")
+    arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=arguments)
+        yield browser
+        browser.close()
+
+
+def watch(page: Page, home: str) -> list[str]:
+    """Block every request of ``page`` that leaves ``home``; return a growing list of what went wrong.
+
+    It holds blocked requests, failed ones, console errors and uncaught exceptions.
+    """
+    troubles: list[str] = []
+
+    def route(route, request) -> None:
+        if request.url.startswith((home, "data:", "blob:")):
+            route.continue_()
+        else:
+            troubles.append(f"request outside: {request.url}")
+            route.abort()
+
+    page.route("**/*", route)
+    page.on(
+        "console", lambda m: m.type == "error" and troubles.append(f"console: {m.text}")
+    )
+    page.on("pageerror", lambda error: troubles.append(f"exception: {error}"))
+    page.on(
+        "response",
+        lambda r: r.status >= 400 and troubles.append(f"{r.status}: {r.url}"),
+    )
+    return troubles
+
+
+def set_theme(page: Page, theme: str) -> None:
+    """Switch the page to ``light`` or ``dark``, as the reader's button would."""
+    page.evaluate(
+        "theme => { document.documentElement.dataset.mode = theme;"
+        " document.documentElement.dataset.theme = theme; }",
+        theme,
+    )
+
+
+def screenshot(target: Path = ROOT / "book" / "figures" / "screenshot.png") -> Path:
+    """Photograph chapter 1 with its live figure, in light and dark, for the README."""
+    with serve() as home, chromium() as browser:
+        page = browser.new_page(viewport={"width": 1280, "height": 860})
+        page.goto(f"{home}/chapters/01_sequences.html")
+        page.locator("figure.live").evaluate(
+            "node => node.scrollIntoView({block: 'center'})"
+        )
+        page.wait_for_timeout(500)
+        page.screenshot(path=target)
+    return target
