@@ -377,7 +377,7 @@ def test_ctrl_c_between_two_updates_is_heard_too(make_model, ids, fit):
                 ctrl_c()
             yield batch
 
-    with pytest.warns(UserWarning, match="after update 3 of 12; no checkpoint was"):
+    with pytest.warns(UserWarning, match="after update 3 of 12; this state is in no"):
         history = fit(make_model(), batches=batches)
     assert history.interrupted
     assert len(history.losses) == 3

@@ -30,8 +30,9 @@ def choose(
     if temperature == 0:
         return logits.argmax(-1)
     if top_k is not None:
-        scores, candidates = logits.topk(top_k, -1)
-        drawn = choose(scores, temperature, generator=generator)
+        # A stable sort settles ties as argmax does, for the first.
+        scores, candidates = logits.sort(stable=True, dim=-1, descending=True)
+        drawn = choose(scores[:, :top_k], temperature, generator=generator)
         return candidates.gather(-1, drawn.unsqueeze(-1)).squeeze(-1)
     # The maximum goes to 0 first, so that no temperature overflows.
     scores = (logits - logits.max(-1, keepdim=True).values) / max(temperature, 1e-30)

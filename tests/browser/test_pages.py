@@ -117,6 +117,6 @@ def test_the_book_opens_from_the_disk(chromium, name):
     page = chromium.new_page()
     troubles = browser.watch(page, "file://")
     page.goto((browser.SITE / name).as_uri(), wait_until="networkidle")
-    assert page.locator("h1").first.is_visible()
+    assert page.locator("article h1").first.is_visible()
     assert troubles == []
     page.close()

@@ -1,0 +1,76 @@
+"""tools.notebook: one normal form for notebooks."""
+
+import nbformat
+import pytest
+from nbclient.exceptions import CellExecutionError
+
+from tools.notebook import WIDGET_VIEW, execute, load, normalize, notebooks, save
+
+
+def notebook_with(outputs=(), **metadata):
+    cell = nbformat.v4.new_code_cell("1 + 1", outputs=list(outputs), metadata=metadata)
+    return nbformat.v4.new_notebook(cells=[cell])
+
+
+def stream(text, name="stdout"):
+    return nbformat.v4.new_output("stream", name=name, text=text)
+
+
+def test_it_drops_timings_versions_and_widget_state():
+    notebook = notebook_with(execution={"iopub.status.busy": "now"}, tags=["setup"])
+    notebook.metadata.update(widgets={"state": {}}, language_info={"version": "3.11.7"})
+    normalize(notebook)
+    assert set(notebook.metadata) == {"kernelspec", "language_info"}
+    assert notebook.metadata.language_info == {"name": "python"}
+    assert notebook.cells[0].metadata == {"tags": ["setup"]}
+
+
+def test_it_joins_what_a_cell_printed_in_pieces():
+    notebook = notebook_with([stream("a\n"), stream("b\n"), stream("!", "stderr")])
+    normalize(notebook)
+    assert [output.text for output in notebook.cells[0].outputs] == ["a\nb\n", "!"]
+
+
+def test_it_keeps_only_the_static_version_of_an_explorer():
+    both = {WIDGET_VIEW: {"model_id": "x"}, "text/html": "<p>static</p>"}
+    notebook = notebook_with([nbformat.v4.new_output("display_data", data=both)])
+    normalize(notebook)
+    assert notebook.cells[0].outputs[0].data == {"text/html": "<p>static</p>"}
+
+
+def test_saving_twice_writes_the_same_bytes(tmp_path):
+    path = tmp_path / "a.ipynb"
+    save(notebook_with(), path)
+    first = path.read_bytes()
+    save(load(path), path)
+    assert path.read_bytes() == first
+    assert first.endswith(b"\n")
+
+
+def test_execution_stores_outputs_and_counts(tmp_path):
+    path = tmp_path / "a.ipynb"
+    save(notebook_with(), path)
+    execute(path)
+    cell = load(path).cells[0]
+    assert cell.execution_count == 1
+    assert cell.outputs[0].data["text/plain"] == "2"
+
+
+def test_a_failing_notebook_stays_as_it_was(tmp_path):
+    path = tmp_path / "a.ipynb"
+    notebook = notebook_with()
+    notebook.cells[0].source = "print('before')\nraise ValueError('no')"
+    save(notebook, path)
+    before = path.read_bytes()
+    with pytest.raises(CellExecutionError, match="ValueError"):
+        execute(path)
+    assert path.read_bytes() == before
+
+
+def test_the_chapters_are_in_normal_form():
+    for path in notebooks():
+        notebook = load(path)
+        normalize(notebook)
+        assert path.read_text(encoding="utf-8") == nbformat.writes(notebook) + "\n", (
+            path
+        )
