@@ -1,7 +1,10 @@
 # Each target sets up what it needs, and is safe to run twice. `make help` lists them.
 PYTHON ?= python3
 BIN := .venv/bin
+# What Colab has, and around it what our own check ran with; another list stands by itself.
 COLAB_VERSIONS ?= tools/colab-versions.txt
+export COLAB_VERSIONS
+COLAB_CONSTRAINTS := $(if $(filter tools/colab-versions.txt,$(COLAB_VERSIONS)),-c tools/colab-constraints.txt)
 PIP := -m pip install --quiet --disable-pip-version-check
 # The same conditions for everything that runs notebooks; see tools/notebook.py.
 export TQDM_DISABLE := 1
@@ -11,13 +14,15 @@ export PYTHONPATH := $(CURDIR)
 .PHONY: help book serve test notebooks lint colab-check repo results screenshot constraints clean chromium
 
 help: ## list the targets
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "%-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+# A set-up that was broken off leaves no `done` file, and perhaps no pip: then it starts anew.
 .venv/book.done: requirements.txt constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3 ..."; exit 1; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || \
-	  { rm -rf .venv; echo "The venv module is missing; on Debian: apt-get install python3-venv"; exit 1; }
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { \
+	  $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3 ..."; exit 1; }; \
+	  $(PYTHON) -m venv --clear .venv || \
+	    { rm -rf .venv; echo "The venv module is missing; on Debian: apt-get install python3-venv"; exit 1; }; }
 	$(BIN)/python $(PIP) -r requirements.txt -c constraints.txt
 	@touch $@
 
@@ -25,12 +30,13 @@ help: ## list the targets
 	$(BIN)/python $(PIP) -r requirements-dev.txt -c constraints.txt
 	@touch $@
 
-.venv-colab/done: $(COLAB_VERSIONS)
-	@test -x .venv-colab/bin/python || $(PYTHON) -m venv .venv-colab
-	.venv-colab/bin/python $(PIP) -r $(COLAB_VERSIONS)
+.venv-colab/done: $(COLAB_VERSIONS) tools/colab-constraints.txt .venv/book.done
+	@.venv-colab/bin/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m venv --clear .venv-colab
+	.venv-colab/bin/python $(PIP) -r $(COLAB_VERSIONS) $(COLAB_CONSTRAINTS)
 	@touch $@
 
 book: .venv/book.done ## build the book and say where to open it
+	@rm -rf _build/html
 	$(BIN)/jupyter-book build --all -W -n --keep-going --quiet .
 	@echo "The book is built. Open it: file://$(CURDIR)/_build/html/index.html (or: make serve)"
 
@@ -60,7 +66,7 @@ lint: .venv/dev.done ## formatting, code style, notebook rules
 colab-check: .venv/dev.done .venv-colab/done ## run the chapters as Colab would
 	$(BIN)/python -m pytest tests/colab
 
-repo: .venv/dev.done ## change the repository's address everywhere: make repo URL=https://github.com/someone/unrolled
+repo: .venv/book.done ## change the repository's address everywhere: make repo URL=https://github.com/someone/unrolled
 	$(BIN)/python -m tools repo $(URL)
 
 results: .venv/dev.done ## train the reference models, write book/results (needs The Time Machine)
@@ -70,11 +76,13 @@ screenshot: .venv/dev.done chromium book ## photograph the built book for the RE
 	$(BIN)/python -m tools screenshot
 
 constraints: .venv/dev.done ## write constraints.txt from what is installed
-	@{ head -n 1 constraints.txt; $(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//'; } > constraints.txt.new
-	@mv constraints.txt.new constraints.txt
+	$(BIN)/python -m pip freeze > constraints.txt.new
+	@{ head -n 1 constraints.txt; sed 's/+[a-z0-9.]*$$//' constraints.txt.new; } > constraints.txt.part
+	@mv constraints.txt.part constraints.txt && rm constraints.txt.new
 
 chromium:
-	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || \
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || \
+	  command -v google-chrome >/dev/null || \
 	  { command -v apt-get >/dev/null && $$(test $$(id -u) = 0 || echo sudo -n) sh -c \
 	    'apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium fonts-noto-cjk >/dev/null'; } || \
 	  echo "No Chromium and no way to install it here: the browser tests will be skipped."

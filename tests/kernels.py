@@ -14,6 +14,13 @@ from tools.notebook import ROOT
 COLAB_PYTHON = ROOT / ".venv-colab" / "bin" / "python"
 
 
+def colab_versions() -> dict[str, str]:
+    """Return Colab's versions by package, from the file that the environment was made from."""
+    path = ROOT / os.environ.get("COLAB_VERSIONS", "tools/colab-versions.txt")
+    lines = [line.split("==") for line in path.read_text().splitlines() if "==" in line]
+    return {name.lower(): version for name, version in lines}
+
+
 def kernel_home(folder: Path, python: Path | str) -> Path:
     """Write a kernelspec ``python3`` that starts ``python``; return the folder for JUPYTER_PATH."""
     spec = {
@@ -65,6 +72,7 @@ def snapshot(folder: Path) -> str:
         for who in ("AUTHOR", "COMMITTER")
         for what in ("NAME", "EMAIL")
     }
+    identity["GIT_CONFIG_GLOBAL"] = os.devnull  # nobody's signing keys or hooks
     for command in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "snapshot"]):
         subprocess.run(
             ["git", *command], cwd=folder, check=True, env=os.environ | identity

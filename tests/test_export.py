@@ -30,14 +30,14 @@ def course(tmp_path, monkeypatch):
 
 def test_it_replaces_what_stands_below_the_marker(course):
     path = course("# exported to utils/m.py\nX = 1", "# exported to utils/m.py\nY = 2")
-    assert export.outdated() == [path]
+    assert list(export.outdated()) == [path]
     assert export.export() == [path]
     text = path.read_text()
     assert text.startswith('"""A module."""')
     assert "import math" in text
     assert "OLD" not in text
     assert text.endswith("X = 1\n\n\nY = 2\n")
-    assert export.outdated() == []
+    assert export.outdated() == {}
 
 
 def test_a_cell_must_name_its_module(course):
@@ -54,8 +54,20 @@ def test_a_module_must_have_the_marker(course):
 
 
 def test_the_shared_module_is_what_the_chapters_export():
-    assert export.outdated() == []
+    assert export.outdated() == {}
     assert {path.name for path in export.exported_modules()} == {
         "cells.py",
         "models.py",
     }
+
+
+def test_a_module_whose_last_exported_cell_is_gone_is_out_of_date(course):
+    path = course()
+    assert list(export.outdated()) == [path]
+
+
+def test_exported_code_that_is_no_python_is_an_error(course):
+    path = course("# exported to utils/m.py\ndef broken(:")
+    with pytest.raises(ValueError, match=r"m\.py is no Python"):
+        export.export()
+    assert path.read_text() == MARKED

@@ -7,7 +7,11 @@ import sys
 import time
 from pathlib import Path
 
-from nbclient.exceptions import CellExecutionError
+from nbclient.exceptions import (
+    CellExecutionError,
+    CellTimeoutError,
+    DeadKernelError,
+)
 
 from tools import export, notebook, repository
 from tools.lint import lint
@@ -19,7 +23,7 @@ def run(arguments: argparse.Namespace) -> int:
         started = time.perf_counter()
         try:
             notebook.execute(path)
-        except CellExecutionError as error:
+        except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
             print(
                 f"{path}: a cell failed; the file is as it was.\n{error}",
                 file=sys.stderr,
@@ -31,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def run_export(arguments: argparse.Namespace) -> int:
     """Write (or check) the code that the chapters export."""
-    paths = export.outdated() if arguments.check else export.export()
+    paths = list(export.outdated()) if arguments.check else export.export()
     return _report(paths, arguments.check)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import importlib.util
 import shutil
 from pathlib import Path
@@ -29,7 +30,14 @@ class Diagram(SphinxDirective):
             raise self.error(f"no drawing at {path}")
         self.env.note_dependency(str(path))
         svg = path.read_text(encoding="utf-8")
-        return [nodes.raw("", f'<figure class="diagram">{svg}</figure>', format="html")]
+        label = html.escape(self.options["alt"])
+        return [
+            nodes.raw(
+                "",
+                f'<figure class="diagram" aria-label="{label}">{svg}</figure>',
+                format="html",
+            )
+        ]
 
 
 def use_local_mathjax(app: Sphinx, _config: Any) -> None:

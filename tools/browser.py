@@ -93,7 +93,7 @@ def set_theme(page: Page, theme: str) -> None:
 
 
 def screenshot(target: Path = ROOT / "book" / "figures" / "screenshot.png") -> Path:
-    """Photograph chapter 1 with its live figure, in light and dark, for the README."""
+    """Photograph chapter 1 with its live figure, for the README."""
     with serve() as home, chromium() as browser:
         page = browser.new_page(viewport={"width": 1280, "height": 860})
         page.goto(f"{home}/chapters/01_sequences.html")

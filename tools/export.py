@@ -20,7 +20,10 @@ def exported_modules() -> dict[Path, str]:
     Raises:
         ValueError: an ``export`` cell does not name its module, or the module lacks the marker line.
     """
-    parts: dict[str, list[str]] = {}
+    utils = sorted((ROOT / "utils").glob("*.py"))
+    parts: dict[str, list[str]] = {
+        path.name: [] for path in utils if MARKER in path.read_text(encoding="utf-8")
+    }
     for path in notebooks():
         for cell in load(path).cells:
             if "export" in cell.metadata.get("tags", []):
@@ -57,24 +60,26 @@ def _formatted(code: str, name: str) -> str:
         f"utils/{name}",
         "-",
     ]
-    done = subprocess.run(
-        command, input=code, capture_output=True, text=True, check=True, cwd=ROOT
-    )
+    done = subprocess.run(command, input=code, capture_output=True, text=True, cwd=ROOT)
+    if done.returncode:
+        raise ValueError(
+            f"what the chapters export to {name} is no Python:\n{done.stderr}"
+        )
     return done.stdout
+
+
+def outdated() -> dict[Path, str]:
+    """Return the modules that differ from what the chapters export, and what they should hold."""
+    return {
+        path: code
+        for path, code in exported_modules().items()
+        if path.read_text(encoding="utf-8") != code
+    }
 
 
 def export() -> list[Path]:
     """Write the exported modules; return those that changed."""
     changed = outdated()
-    for path in changed:
-        write_atomically(path, exported_modules()[path].encode())
-    return changed
-
-
-def outdated() -> list[Path]:
-    """Return the modules that differ from what the chapters export."""
-    return [
-        path
-        for path, code in exported_modules().items()
-        if path.read_text(encoding="utf-8") != code
-    ]
+    for path, code in changed.items():
+        write_atomically(path, code.encode())
+    return list(changed)

@@ -13,6 +13,7 @@ from utils.files import write_atomically
 
 ROOT = Path(__file__).resolve().parent.parent
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+METADATA = ("tags", "mystnb")  # what a cell may carry; editors leave much else
 KERNELSPEC = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
 
@@ -40,8 +41,8 @@ def normalize(notebook: NotebookNode) -> None:
         kernelspec=KERNELSPEC, language_info={"name": "python"}
     )
     for cell in notebook.cells:
-        for key in ("execution", "collapsed", "ExecuteTime", "outputId", "colab"):
-            cell.metadata.pop(key, None)
+        kept = {key: value for key, value in cell.metadata.items() if key in METADATA}
+        cell.metadata = NotebookNode(kept)
         if cell.cell_type == "code":
             cell.outputs = _merge_streams(cell.outputs)
             for output in cell.outputs:

@@ -37,7 +37,8 @@ if root is None:
     if not root.exists():  # a clone that broke off leaves only unrolled.part
         shutil.rmtree(part, ignore_errors=True)
         clone = ["git", "clone", "--quiet", "--depth", "1", REPOSITORY, str(part)]
-        subprocess.run(clone, check=True)
+        if subprocess.run(clone).returncode:
+            raise RuntimeError(f"{{REPOSITORY}} could not be cloned; see UNROLLED_REPO")
         part.rename(root)
 if str(root) not in sys.path:
     sys.path.insert(0, str(root))"""
@@ -112,7 +113,8 @@ def move_to(url: str) -> list[Path]:
         path = ROOT / name
         text = path.read_text(encoding="utf-8")
         # The slug alone stands in Colab's addresses: .../github/OWNER/unrolled/blob/...
-        new = text.replace(old, url).replace(f"/github/{old_slug}/", f"/github/{slug}/")
+        new = re.sub(re.escape(old) + r"(?![\w.-])", url, text)
+        new = new.replace(f"/github/{old_slug}/", f"/github/{slug}/")
         if new != text:
             write_atomically(path, new.encode())
             changed.append(path)

@@ -26,7 +26,7 @@ SEEDS = (0, 1, 2)
 def load(name: str) -> tuple[Vocab, torch.Tensor, torch.Tensor]:
     """Return the vocabulary, the training ids and the held-out ids (the last 10 %) of a corpus."""
     text = normalize(load_text(name))
-    vocab = Vocab(text[: len(text) - len(text) // 10])
+    vocab = Vocab(split(text)[0])
     train_ids, valid_ids = split(vocab.encode(text))
     return vocab, train_ids.to(get_device()), valid_ids.to(get_device())
 
@@ -86,7 +86,7 @@ def measure() -> dict[str, Any]:
         for order in range(1, 8)
     }
     return {
-        "text": "The Time Machine, letters and spaces, last 10 % held out",
+        "text": "The Time Machine, letters and spaces, last 10% held out",
         "command": "make results",
         "machine": machine(),
         "torch": torch.__version__,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from pathlib import Path
@@ -13,7 +14,7 @@ def write_atomically(path: str | Path, data: bytes) -> None:
     Raises:
         OSError: the disk is full or the folder is not writable; what was at ``path`` is still there.
     """
-    path = Path(path)
+    path = Path(path).resolve()  # a link keeps pointing to the file
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, part = tempfile.mkstemp(
         dir=path.parent, prefix=f".{path.name}.", suffix=".part"
@@ -23,9 +24,18 @@ def write_atomically(path: str | Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        mode = path.stat().st_mode & 0o777 if path.exists() else 0o644
-        os.chmod(part, mode)
+        with contextlib.suppress(OSError):  # some mounted drives have no modes
+            os.chmod(
+                part, path.stat().st_mode & 0o777 if path.exists() else _default_mode()
+            )
         os.replace(part, path)
     except BaseException:
         Path(part).unlink(missing_ok=True)
         raise
+
+
+def _default_mode() -> int:
+    """Return the mode that a new file gets from ``open``."""
+    umask = os.umask(0)
+    os.umask(umask)
+    return 0o666 & ~umask

@@ -12,6 +12,33 @@ from torch.nn import functional as F
 from utils.cells import State, uniform_parameter
 
 
+def check_layer(rnn: nn.Module, vocab_size: int) -> int:
+    """Return the number of hidden units of ``rnn``, or raise unless a LanguageModel can use it.
+
+    Raises:
+        TypeError: ``rnn`` is no recurrent layer.
+        ValueError: its input size is not ``vocab_size``, or it is bidirectional, batch-first or
+            projected.
+    """
+    inputs = getattr(rnn, "num_inputs", getattr(rnn, "input_size", None))
+    hiddens = getattr(rnn, "num_hiddens", getattr(rnn, "hidden_size", None))
+    name = type(rnn).__name__
+    if inputs is None or hiddens is None:
+        raise TypeError(f"LanguageModel got a {name}; expected a recurrent layer.")
+    for setting in ("batch_first", "bidirectional", "proj_size"):
+        if getattr(rnn, setting, False):
+            raise ValueError(
+                f"LanguageModel got a {name} with {setting}={getattr(rnn, setting)!r}; expected "
+                "a layer that reads (num_steps, batch, num_inputs) in one direction."
+            )
+    if inputs != vocab_size:
+        raise ValueError(
+            f"LanguageModel got a {name} with {inputs} inputs; expected {vocab_size}, the "
+            "vocabulary's size: each character is a one-hot vector."
+        )
+    return hiddens
+
+
 def check_ids(ids: Tensor, vocab_size: int) -> None:
     """Raise a clear error unless ``ids`` are character ids, int64 ``(num_steps, batch)``.
 
@@ -78,8 +105,8 @@ class NGramModel:
         """Count every n-gram up to the order in ``ids (n,)``; return the model."""
         ids = check_text(ids)
         for t, character in enumerate(ids):
-            for n in range(min(self.order, t + 1)):
-                context = tuple(ids[t - n : t])
+            for length in range(min(self.order, t + 1)):
+                context = tuple(ids[t - length : t])
                 self.followers[context][character] += 1
                 self.totals[context] += 1
         return self
@@ -87,8 +114,8 @@ class NGramModel:
     def probability(self, character: int, context: list[int]) -> float:
         """Return P(character | the last order - 1 ids of ``context``)."""
         p = 1 / self.vocab_size
-        for n in range(min(self.order, len(context) + 1)):
-            key = tuple(context[len(context) - n :])
+        for length in range(min(self.order, len(context) + 1)):
+            key = tuple(context[len(context) - length :])
             total = self.totals[key]
             if total == 0:
                 break
@@ -110,14 +137,13 @@ def ngram_perplexity(model: NGramModel, ids: Tensor) -> float:
 class LanguageModel(nn.Module):
     """Any recurrent layer on one-hot characters, and a linear layer that scores the next.
 
-    Raises TypeError or ValueError for ids of a wrong dtype, shape or range.
+    ``check_layer`` and ``check_ids`` say what they raise for bad layers and ids.
     """
 
     def __init__(self, rnn: nn.Module, vocab_size: int) -> None:
         super().__init__()
         self.rnn, self.vocab_size = rnn, vocab_size
-        ours = hasattr(rnn, "num_hiddens")
-        num_hiddens = rnn.num_hiddens if ours else rnn.hidden_size  # torch.nn's name
+        num_hiddens = check_layer(rnn, vocab_size)
         bound = num_hiddens**-0.5
         self.W_hq = uniform_parameter(num_hiddens, vocab_size, bound=bound)
         self.b_q = uniform_parameter(vocab_size, bound=bound)

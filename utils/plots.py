@@ -11,7 +11,7 @@ import matplotlib.pyplot as plt
 from cycler import cycler
 from IPython.display import HTML
 
-from utils.training import History
+from utils.runs import History
 
 PALETTE: dict[str, str] = json.loads(
     (Path(__file__).parent / "palette.json").read_text(encoding="utf-8")

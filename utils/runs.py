@@ -30,7 +30,7 @@ class History:
         losses: the training loss of each update (for a language model: nats a character).
         valid_steps: the updates after which the model was validated.
         valid_scores: what ``validate`` returned there (for a language model: perplexity).
-        seconds: time spent, resumed runs included; no part of a comparison.
+        seconds: time spent training, resumed runs included; no part of a comparison.
         interrupted: whether Ctrl-C stopped the run before its last update; no part of a comparison.
     """
 
@@ -124,33 +124,38 @@ class Run:
             **self.settings,
         }
 
-    def collect_losses(self) -> None:
-        """Move the pending losses into the history; raise DivergenceError at the first that is not finite."""
-        if not self.pending:
-            return
-        losses = torch.stack(
-            [value for value, _ in self.pending]
-        ).tolist()  # the one wait for the device
-        good = next(
-            (i for i, value in enumerate(losses) if not math.isfinite(value)),
-            len(losses),
-        )
-        self.history.losses += losses[:good]
+    def report(self) -> None:
+        """Move the pending losses into the history; the only time that a run waits for the device.
+
+        Raises:
+            DivergenceError: a loss or a parameter is not finite.
+        """
+        finite = torch.stack(
+            [p.isfinite().all() for p in self.model.parameters()]
+        ).all()
+        losses = [value for value, _ in self.pending]
         rates = [rate for _, rate in self.pending]
         self.pending.clear()
+        values = torch.stack(losses).tolist() if losses else []
         now = time.perf_counter()
         self.history.seconds, self.clock = self.history.seconds + now - self.clock, now
-        if good < len(losses):
-            self._diverged(f"the loss became {losses[good]}", rates[good])
+        for value, rate in zip(values, rates, strict=True):
+            if not math.isfinite(value):
+                step = len(self.history.losses) + 1
+                self._diverged(f"at update {step}: the loss became {value}", rate)
+            self.history.losses.append(value)
+        if not finite:
+            rate = self.optimizer.param_groups[0]["lr"]
+            self._diverged(
+                f"at update {self.step}: a parameter became NaN or infinite", rate
+            )
 
     def _diverged(self, what: str, rate: float) -> None:
-        kept = (
-            f"The last good checkpoint is kept in {self.path}."
-            if self.path and self.path.exists()
-            else "No checkpoint was saved."
-        )
+        kept = "No checkpoint was saved."
+        if self.path and self.path.exists():
+            kept = f"The last good checkpoint is kept in {self.path}."
         raise DivergenceError(
-            f"training stopped at update {len(self.history.losses) + 1}: {what} at learning rate {rate:g}. "
+            f"training stopped {what} at learning rate {rate:g}. "
             f"Try a smaller learning rate or a smaller clip. {kept}",
             self.history,
         )
@@ -162,14 +167,10 @@ class Run:
         """
         if self.path is None:
             return False
-        self.collect_losses()
-        if not all(bool(p.isfinite().all()) for p in self.model.parameters()):
-            self._diverged(
-                "a parameter became NaN or infinite",
-                self.optimizer.param_groups[0]["lr"],
-            )
+        self.report()
+        on_cuda = next(self.model.parameters()).is_cuda
         content = {
-            "fingerprint": json.dumps(self.fingerprint, sort_keys=True),
+            "fingerprint": json.dumps(self.fingerprint, default=str),
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scheduler": self.scheduler.state_dict() if self.scheduler else None,
@@ -179,9 +180,7 @@ class Run:
             },
             "history": asdict(self.history),
             "rng": torch.get_rng_state(),
-            "cuda_rng": torch.cuda.get_rng_state_all()
-            if torch.cuda.is_available()
-            else [],
+            "cuda_rng": torch.cuda.get_rng_state_all() if on_cuda else [],
         }
         buffer = io.BytesIO()
         torch.save(content, buffer)
@@ -215,7 +214,7 @@ class Run:
                 f"{self.path} is no whole checkpoint of this course ({type(error).__name__}): it is truncated or "
                 "something else. Delete it to start afresh, or choose another path."
             ) from error
-        ours = json.loads(json.dumps(self.fingerprint))
+        ours = json.loads(json.dumps(self.fingerprint, default=str))
         different = [
             f"{key} {theirs.get(key)} there, {ours.get(key)} here"
             for key in sorted(theirs.keys() | ours.keys())
@@ -235,5 +234,8 @@ class Run:
         self.state = _to(self.state, next(self.model.parameters()).device)
         self.history = History(**content["history"])
         torch.set_rng_state(content["rng"])
-        if len(content["cuda_rng"]) == torch.cuda.device_count():
+        if (
+            content["cuda_rng"]
+            and len(content["cuda_rng"]) == torch.cuda.device_count()
+        ):
             torch.cuda.set_rng_state_all(content["cuda_rng"])

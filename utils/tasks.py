@@ -28,6 +28,11 @@ class MarkovSource:
             raise ValueError(
                 f"num_symbols is {num_symbols} and order is {order}; expected at least 2 symbols and order 1."
             )
+        if num_symbols**order > 4096:
+            raise ValueError(
+                f"{num_symbols} symbols and order {order} make {num_symbols**order} contexts; "
+                "expected at most 4096. Use fewer symbols or a lower order."
+            )
         if not concentration > 0:
             raise ValueError(
                 f"concentration is {concentration}; expected a positive number such as 0.3."

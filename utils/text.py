@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -18,7 +19,10 @@ from tqdm.auto import tqdm
 
 from utils.files import write_atomically
 
+Sequence = TypeVar("Sequence", str, Tensor)
+
 CORPORA_DIR = Path(__file__).parent / "corpora"
+MAX_DOWNLOAD = 10_000_000  # bytes; more is not one of our texts
 
 
 @dataclass(frozen=True)
@@ -101,7 +105,12 @@ def _checked(path: Path, corpus: Corpus) -> bytes:
     if digest != corpus.sha256:
         raise ValueError(
             f"{path} has SHA-256 {digest}, expected {corpus.sha256}: it is damaged or another edition. "
-            "Delete the file and load the text again."
+            + (
+                "Delete the file"
+                if corpus.mirrors
+                else "Restore it with `git checkout utils/corpora`"
+            )
+            + " and load the text again."
         )
     return data
 
@@ -119,19 +128,17 @@ def _fetch(name: str, corpus: Corpus) -> Path:
     target = cache_dir() / corpus.filename
     if target.is_file():
         return target
-    failures = []
+    failures = (
+        [f"  UNROLLED_DATA={data_dir}: no {corpus.filename} there"] if data_dir else []
+    )
     for url in corpus.mirrors:
         try:
-            _download(url, target, corpus.sha256)
-            return target
-        except (
-            urllib.error.URLError,
-            http.client.HTTPException,
-            TimeoutError,
-            ConnectionError,
-            ValueError,
-        ) as error:
+            data = _download(url, corpus)
+        except (OSError, http.client.HTTPException, ValueError) as error:
             failures.append(f"  {url}: {error}")
+            continue
+        write_atomically(target, data)
+        return target
     embedded = ", ".join(known for known, entry in CORPORA.items() if not entry.mirrors)
     raise ConnectionError(
         f"{name!r} could not be downloaded:\n" + "\n".join(failures) + "\n"
@@ -140,21 +147,22 @@ def _fetch(name: str, corpus: Corpus) -> Path:
     )
 
 
-def _download(url: str, target: Path, sha256: str) -> None:
-    """Download ``url`` to ``target``, which appears only when it is whole and its checksum is right."""
+def _download(url: str, corpus: Corpus) -> bytes:
+    """Return what ``url`` holds, if its checksum is right."""
+    silent = bool(os.environ.get("TQDM_DISABLE"))  # tqdm's notebook bar overlooks it
+    data = bytearray()
     with urllib.request.urlopen(url, timeout=20) as response:
         total = int(response.headers.get("Content-Length") or 0) or None
-        data = bytearray()
-        with tqdm(total=total, unit="B", unit_scale=True, desc=target.name) as bar:
-            while chunk := response.read(16384):
+        with tqdm(total=total, unit="B", unit_scale=True, disable=silent) as bar:
+            while len(data) < MAX_DOWNLOAD and (chunk := response.read(16384)):
                 data += chunk
                 bar.update(len(chunk))
     digest = hashlib.sha256(data).hexdigest()
-    if digest != sha256:
+    if digest != corpus.sha256:
         raise ValueError(
-            f"the download has SHA-256 {digest}, expected {sha256}; nothing was kept"
+            f"the download has SHA-256 {digest}, expected {corpus.sha256}; nothing was kept"
         )
-    write_atomically(target, bytes(data))
+    return bytes(data)
 
 
 def normalize(text: str) -> str:
@@ -209,7 +217,12 @@ class Vocab:
 
         Raises:
             IndexError: an id lies outside ``0 .. len(self) - 1``.
+            ValueError: a tensor that is not one-dimensional.
         """
+        if isinstance(ids, Tensor) and ids.dim() != 1:
+            raise ValueError(
+                f"ids have shape {tuple(ids.shape)}; expected (n,), one text."
+            )
         values = ids.tolist() if isinstance(ids, Tensor) else list(ids)
         for value in values:
             if not 0 <= value < len(self):
@@ -225,8 +238,8 @@ class Vocab:
         ]
 
 
-def split(ids: Tensor, held_out: float = 0.1) -> tuple[Tensor, Tensor]:
-    """Cut ``ids (n,)`` in two at one place: the first part to train on, the last ``held_out`` to validate.
+def split(sequence: Sequence, held_out: float = 0.1) -> tuple[Sequence, Sequence]:
+    """Cut a text or its ids ``(n,)`` in two at one place: the last ``held_out`` of it is for validation.
 
     Raises:
         ValueError: ``held_out`` is not between 0 and 1, or one of the parts would be empty.
@@ -235,12 +248,12 @@ def split(ids: Tensor, held_out: float = 0.1) -> tuple[Tensor, Tensor]:
         raise ValueError(
             f"held_out is {held_out}; expected a share between 0 and 1, such as 0.1."
         )
-    cut = len(ids) - int(len(ids) * held_out)
-    if cut in (0, len(ids)):
+    cut = len(sequence) - int(len(sequence) * held_out)
+    if cut in (0, len(sequence)):
         raise ValueError(
-            f"a text of {len(ids)} characters is too short to hold out {held_out:.0%} of it."
+            f"a text of {len(sequence)} characters is too short to hold out {held_out:.0%} of it."
         )
-    return ids[:cut], ids[cut:]
+    return sequence[:cut], sequence[cut:]
 
 
 def _check_batching(ids: Tensor, batch_size: int, num_steps: int) -> None:
@@ -277,7 +290,8 @@ def random_batches(
 
     Args:
         ids: the training text, ``(n,)``, on any device.
-        generator: a generator on the device of ``ids``; PyTorch's default one if None.
+        generator: on the device of ``ids`` or, for the same batches on every device, on the CPU;
+            PyTorch's default one if None.
 
     Yields:
         ``inputs, targets``, both ``(num_steps, batch_size)``; the targets are one character ahead.
@@ -290,13 +304,11 @@ def random_batches(
         num_steps - 1, len(ids) - 1 - batch_size * num_steps
     )  # leaves at least one batch
     windows = (len(ids) - 1 - last_offset) // num_steps
-    offset = torch.randint(
-        last_offset + 1, (1,), generator=generator, device=ids.device
-    )
-    starts = (
-        torch.randperm(windows, generator=generator, device=ids.device) * num_steps
-        + offset
-    )
+    # Drawn where the generator is, so that one on the CPU serves a text on a GPU too.
+    place = ids.device if generator is None else generator.device
+    offset = torch.randint(last_offset + 1, (1,), generator=generator, device=place)
+    order = torch.randperm(windows, generator=generator, device=place)
+    starts = (order * num_steps + offset).to(ids.device)
     steps = torch.arange(num_steps, device=ids.device).unsqueeze(1)
     for batch in starts[: windows // batch_size * batch_size].split(batch_size):
         places = steps + batch
@@ -320,8 +332,10 @@ def consecutive_batches(
     Raises:
         ValueError: a size is below 1, the offset is negative or the text is too short for one batch.
     """
-    if offset < 0:
-        raise ValueError(f"offset is {offset}; expected a whole number of at least 0.")
+    if not 0 <= offset < len(ids):
+        raise ValueError(
+            f"offset is {offset}; expected 0 to {len(ids) - 1} in a text of {len(ids)} characters."
+        )
     ids = ids[offset:]
     _check_batching(ids, batch_size, num_steps)
     length = (len(ids) - 1) // batch_size

@@ -6,6 +6,7 @@ import math
 import os
 import signal
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -82,7 +83,7 @@ def adamw_one_cycle(
 ) -> tuple[torch.optim.AdamW, torch.optim.lr_scheduler.OneCycleLR]:
     """Return the course's usual recipe: AdamW whose rate rises to ``lr`` and falls to 0 over ``updates``.
 
-    Loshchilov and Hutter (2019); Smith and Topin (2018).
+    Loshchilov and Hutter (2019); Smith and Topin (2019).
 
     Raises:
         ValueError: ``lr`` is not positive or ``updates`` below 2.
@@ -160,6 +161,10 @@ def train(
                 break
             model.train()
             value, state = loss(model, batch, run.state)
+            if value.dim() != 0:
+                raise ValueError(
+                    f"loss returned a tensor of shape {tuple(value.shape)}; expected a scalar, such as its mean."
+                )
             optimizer.zero_grad()
             value.backward()
             if clip is not None:
@@ -174,15 +179,16 @@ def train(
             if validate is not None and (
                 run.step % validate_every == 0 or run.step == updates
             ):
-                run.collect_losses()
+                run.report()
                 run.history.valid_steps.append(run.step)
                 run.history.valid_scores.append(float(validate(model)))
+                run.clock = time.perf_counter()  # validation is no training time
             if len(run.pending) == REPORT_EVERY:
-                run.collect_losses()
+                run.report()
             if run.step % checkpoint_every == 0 and run.step < updates:
                 run.save()
             if run.step == updates or interrupted.is_set():
-                run.collect_losses()
+                run.report()
                 saved = run.save()
                 break
     if run.step < updates:

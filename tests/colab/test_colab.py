@@ -7,8 +7,8 @@ import pytest
 from nbclient.exceptions import CellExecutionError
 
 from tests import kernels
-from tools.notebook import ROOT, load, notebooks
-from tools.repository import find_setup_cell, setup_cell
+from tools.notebook import load, notebooks
+from tools.repository import PLACEHOLDER, SETUP_CELL, find_setup_cell, setup_cell
 
 
 @pytest.fixture(scope="module")
@@ -66,11 +66,9 @@ def test_the_environment_has_colabs_versions(elsewhere):
         "import IPython, ipywidgets; print(IPython.__version__, ipywidgets.__version__)"
     )
     done = kernels.execute(kernels.notebook_of(code), elsewhere)
-    pins = (ROOT / "tools" / "colab-versions.txt").read_text()
-    for name, version in zip(
-        ("ipython", "ipywidgets"), kernels.printed(done.cells[0]).split(), strict=True
-    ):
-        assert f"{name}=={version}" in pins
+    pins = kernels.colab_versions()
+    versions = [pins["ipython"], pins["ipywidgets"]]
+    assert kernels.printed(done.cells[0]).split() == versions
 
 
 def test_the_setup_cell_survives_a_second_run_and_a_restart(hosted):
@@ -90,8 +88,16 @@ def test_a_clone_that_broke_off_is_made_again(hosted):
 
 
 def test_with_the_placeholder_the_setup_cell_says_what_to_do(colab):
+    notebook = kernels.notebook_of(SETUP_CELL.format(url=PLACEHOLDER))
     with pytest.raises(CellExecutionError, match=r"os\.environ\['UNROLLED_REPO'\]"):
+        kernels.execute(notebook, colab)
+
+
+def test_an_address_that_cannot_be_cloned_is_named(colab, monkeypatch):
+    monkeypatch.setenv("UNROLLED_REPO", str(colab / "nowhere"))
+    with pytest.raises(CellExecutionError, match="nowhere could not be cloned"):
         kernels.execute(kernels.notebook_of(setup_cell()), colab)
+    assert not (colab / "unrolled").exists()
 
 
 def test_a_lone_notebook_on_another_machine_says_what_it_needs(elsewhere):

@@ -40,7 +40,11 @@ print(ipywidgets.__version__)
 
 
 @pytest.mark.parametrize(
-    ("python", "version"), [(sys.executable, "8."), (kernels.COLAB_PYTHON, "7.7.1")]
+    ("python", "version"),
+    [
+        (sys.executable, "8."),
+        (kernels.COLAB_PYTHON, kernels.colab_versions()["ipywidgets"]),
+    ],
 )
 def test_it_answers_in_a_running_kernel(tmp_path, monkeypatch, python, version):
     home = kernels.kernel_home(tmp_path / "jupyter", python)

@@ -1,7 +1,7 @@
 /* Perplexity, three ways. data: {batches: [{loss, tokens}, ...], max_loss}, losses in nats. */
 (root, data, palette) => {
   const SVG = "http://www.w3.org/2000/svg";
-  const LEFT = 44, TOP = 14, HEIGHT = 170, WIDTH = 456, GAP = 10, STEP = 0.05;
+  const LEFT = 44, TOP = 14, HEIGHT = 170, WIDTH = 376, GAP = 8, STEP = 0.05;
   const start = data.batches.map(batch => batch.loss);
   const losses = [...start];
   const tokens = data.batches.map(batch => batch.tokens);
@@ -43,11 +43,12 @@
       "aria-valuemin": 0, "aria-valuemax": data.max_loss, "aria-label": `loss of batch ${i + 1}` }, svg);
     make("rect", { x, y: TOP, width, height: HEIGHT, fill: "transparent" }, group);
     const bar = make("rect", { x, width, fill: palette.accent, "fill-opacity": 0.75 }, group);
-    const grip = make("rect", { class: "grip", x, width, height: 8, rx: 3, fill: palette.lstm }, group);
+    const grip = make("rect", { class: "grip", x, width, height: 8, rx: 3, fill: palette.ink }, group);
     const label = make("text", { x: x + width / 2, "text-anchor": "middle" }, group);
+    const handle = make("rect", { class: "handle", x, width, height: 44, fill: "transparent" }, group);
     make("text", { x: x + width / 2, y: TOP + HEIGHT + 18, "text-anchor": "middle" }, svg, tokens[i]);
     x += width + GAP;
-    return { group, bar, grip, label };
+    return { group, bar, grip, label, handle };
   });
   make("text", { x: LEFT + WIDTH / 2, y: TOP + HEIGHT + 36, "text-anchor": "middle" }, svg,
     "characters in the batch");
@@ -61,6 +62,7 @@
     const row = element("tr", table);
     element("th", row, name).scope = "row";
     const output = element("output", element("td", row));
+    output.setAttribute("aria-live", "off"); // the verdict speaks for all three
     output.dataset.value = key;
     return output;
   });
@@ -78,20 +80,23 @@
   };
   const draw = () => {
     losses.forEach((loss, i) => {
-      const { group, bar, grip, label } = bars[i];
+      const { group, bar, grip, label, handle } = bars[i];
       bar.setAttribute("y", y(loss));
       bar.setAttribute("height", y(0) - y(loss));
       grip.setAttribute("y", y(loss) - 4);
+      handle.setAttribute("y", y(loss) - 22);
       label.setAttribute("y", loss > 0.85 * data.max_loss ? y(loss) + 20 : y(loss) - 9);
       label.textContent = loss.toFixed(2);
       group.setAttribute("aria-valuenow", loss.toFixed(2));
+      group.setAttribute("aria-valuetext", `${loss.toFixed(2)} nats`);
     });
     const values = numbers();
     rows.forEach((output, i) => { output.textContent = values[i].toFixed(3); });
     const excess = 100 * (values[2] / values[0] - 1);
-    verdict.textContent = Math.abs(excess) < 0.05
+    const size = Math.abs(excess);
+    verdict.textContent = losses.every(loss => loss === losses[0])
       ? "All three agree: every batch has the same loss."
-      : `The first line is the perplexity. The last one is ${Math.abs(excess).toFixed(0)} % too ` +
+      : `The first line is the perplexity. The last one is ${size.toFixed(size < 1 ? 2 : 0)}% too ` +
         `${excess > 0 ? "high" : "low"}.`;
   };
   const set = (i, loss) => {
@@ -99,13 +104,15 @@
     draw();
   };
 
-  bars.forEach(({ group }, i) => {
+  bars.forEach(({ group, handle }, i) => {
     const follow = event => {
       const box = svg.getBoundingClientRect();
       const place = (event.clientY - box.top) * (TOP + HEIGHT + 40) / box.height;
       set(i, data.max_loss * (1 - (place - TOP) / HEIGHT));
     };
     group.addEventListener("pointerdown", event => {
+      // A finger beside the handle scrolls the page; a mouse may grab the whole column.
+      if (event.button !== 0 || (event.pointerType === "touch" && event.target !== handle)) return;
       group.setPointerCapture(event.pointerId);
       group.focus();
       follow(event);
@@ -126,7 +133,7 @@
   const button = (text, values) => {
     const node = element("button", root, text);
     node.type = "button";
-    node.addEventListener("click", () => { losses.splice(0, losses.length, ...values); draw(); });
+    node.addEventListener("click", () => { values.forEach((value, i) => set(i, value)); });
   };
   button("Start again", start);
   button("All batches equal", start.map(() => 2));
