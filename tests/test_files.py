@@ -1,3 +1,4 @@
+import os
 import stat
 
 import pytest
@@ -41,3 +42,22 @@ def test_a_folder_that_is_a_file_is_refused(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(OSError, match="file"):
         write_atomically(tmp_path / "file" / "below", b"data")
+
+
+def test_a_link_keeps_pointing_to_its_file(tmp_path):
+    target, link = tmp_path / "far" / "a", tmp_path / "link"
+    target.parent.mkdir()
+    target.write_bytes(b"old")
+    link.symlink_to(target)
+    write_atomically(link, b"new")
+    assert link.is_symlink()
+    assert target.read_bytes() == b"new"
+
+
+def test_a_new_file_obeys_the_umask(tmp_path):
+    old = os.umask(0o077)
+    try:
+        write_atomically(tmp_path / "a", b"x")
+    finally:
+        os.umask(old)
+    assert (tmp_path / "a").stat().st_mode & 0o777 == 0o600

@@ -165,3 +165,22 @@ def test_a_shorter_n_gram_is_part_of_a_longer_one(ids, vocab, monkeypatch):
     long, short = (NGramModel(order, len(vocab)).fit(ids) for order in (4, 2))
     monkeypatch.setattr(long, "order", 2)
     assert ngram_perplexity(long, ids) == ngram_perplexity(short, ids)
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        (nn.GRU(28, 8, batch_first=True), "batch_first=True; expected a layer that"),
+        (nn.RNN(28, 8, bidirectional=True), "bidirectional=True; expected a layer"),
+        (nn.LSTM(28, 8, proj_size=4), "proj_size=4; expected a layer"),
+        (nn.GRU(27, 8), "with 27 inputs; expected 28"),
+    ],
+)
+def test_a_layer_that_a_language_model_cannot_use_is_refused(layer, message):
+    with pytest.raises(ValueError, match=message):
+        LanguageModel(layer, 28)
+
+
+def test_something_that_is_no_recurrent_layer_is_refused():
+    with pytest.raises(TypeError, match="got a Linear; expected a recurrent layer"):
+        LanguageModel(nn.Linear(28, 8), 28)

@@ -497,7 +497,7 @@ def test_ids_of_two_dimensions_are_refused(batches):
 
 
 def test_a_negative_offset_is_refused():
-    with pytest.raises(ValueError, match="offset is -1; expected a whole number"):
+    with pytest.raises(ValueError, match="offset is -1; expected 0 to 20"):
         next(consecutive_batches(torch.arange(20), 2, 2, offset=-1))
 
 

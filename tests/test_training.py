@@ -326,15 +326,21 @@ def test_a_run_that_really_diverges_is_stopped(make_model, fit):
         fit(model, optimizer=optimizer, clip=None)
 
 
-def test_parameters_that_are_not_finite_are_never_saved(make_model, fit, tmp_path):
-    def loss(model, batch, state):
-        value, state = language_model_loss(model, batch, state)
-        return value + (0 * model.b_q).sqrt().sum(), state  # its gradient is NaN
+def nan_gradient(model, batch, state):
+    value, state = language_model_loss(model, batch, state)
+    return value + (0 * model.b_q).sqrt().sum(), state
 
+
+def test_parameters_that_are_not_finite_are_never_saved(make_model, fit, tmp_path):
     with pytest.raises(
-        DivergenceError, match="at update 2: a parameter became NaN or infinite"
+        DivergenceError, match="at update 1: a parameter became NaN or infinite"
     ):
-        fit(make_model(), loss=loss, checkpoint=tmp_path / "run.pt", checkpoint_every=1)
+        fit(
+            make_model(),
+            loss=nan_gradient,
+            checkpoint=tmp_path / "run.pt",
+            checkpoint_every=1,
+        )
     assert list(tmp_path.iterdir()) == []
 
 
@@ -537,3 +543,21 @@ def test_training_does_not_wait_for_the_gpu_between_two_reports(
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert len(calls) == 49
+
+
+def test_parameters_that_become_nan_in_the_last_update_are_reported(make_model, fit):
+    model = make_model()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with pytest.raises(DivergenceError, match="at update 1: a parameter became NaN"):
+        fit(model, loss=nan_gradient, updates=1, optimizer=optimizer)
+
+
+def test_a_loss_that_is_no_scalar_is_refused(make_model, fit):
+    def loss(model, batch, state):
+        value, state = language_model_loss(model, batch, state)
+        return value.unsqueeze(0), state
+
+    with pytest.raises(
+        ValueError, match=r"a tensor of shape \(1,\); expected a scalar"
+    ):
+        fit(make_model(), loss=loss)

@@ -206,6 +206,8 @@ class Run:
             return
         try:
             content = torch.load(self.path, map_location="cpu", weights_only=True)
+            if not isinstance(content, dict):
+                raise TypeError(f"it holds a {type(content).__name__}")
             theirs = json.loads(content["fingerprint"])
         except (
             Exception

@@ -332,9 +332,9 @@ def consecutive_batches(
     Raises:
         ValueError: a size is below 1, the offset is negative or the text is too short for one batch.
     """
-    if not 0 <= offset < len(ids):
+    if not 0 <= offset <= len(ids):
         raise ValueError(
-            f"offset is {offset}; expected 0 to {len(ids) - 1} in a text of {len(ids)} characters."
+            f"offset is {offset}; expected 0 to {len(ids)} in a text of {len(ids)} characters."
         )
     ids = ids[offset:]
     _check_batching(ids, batch_size, num_steps)
