@@ -46,7 +46,7 @@ class WriteWithYourModel(Explorer):
         self, model: nn.Module, vocab: Vocab, prefix: str, length: int = 200
     ) -> None:
         self._model, self._vocab, self._seed = model, vocab, 0
-        style = {"description_width": "6em"}
+        style = {"description_width": "7em"}
         self.prefix = widgets.Text(
             prefix, description="prefix", continuous_update=False, style=style
         )
