@@ -24,7 +24,7 @@ SEEDS = (0, 1, 2)
 
 
 def load(name: str) -> tuple[Vocab, torch.Tensor, torch.Tensor]:
-    """Return the vocabulary, the training ids and the held-out ids (the last 10 %) of a corpus."""
+    """Return the vocabulary, the training ids and the held-out ids (the last 10%) of a corpus."""
     text = normalize(load_text(name))
     vocab = Vocab(split(text)[0])
     train_ids, valid_ids = split(vocab.encode(text))

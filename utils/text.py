@@ -15,9 +15,9 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from utils.files import write_atomically
+from utils.progress import progress_bar
 
 Sequence = TypeVar("Sequence", str, Tensor)
 
@@ -149,11 +149,10 @@ def _fetch(name: str, corpus: Corpus) -> Path:
 
 def _download(url: str, corpus: Corpus) -> bytes:
     """Return what ``url`` holds, if its checksum is right."""
-    silent = bool(os.environ.get("TQDM_DISABLE"))  # tqdm's notebook bar overlooks it
     data = bytearray()
     with urllib.request.urlopen(url, timeout=20) as response:
         total = int(response.headers.get("Content-Length") or 0) or None
-        with tqdm(total=total, unit="B", unit_scale=True, disable=silent) as bar:
+        with progress_bar(total=total, unit="B", unit_scale=True) as bar:
             while len(data) < MAX_DOWNLOAD and (chunk := response.read(16384)):
                 data += chunk
                 bar.update(len(chunk))

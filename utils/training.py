@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import signal
 import threading
 import time
@@ -17,9 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from tqdm.auto import tqdm
 
 from utils.cells import State
+from utils.progress import progress_bar
 from utils.runs import REPORT_EVERY, DivergenceError, History, Run, detach
 
 __all__ = [
@@ -151,9 +150,8 @@ def train(
     settings = {"updates": updates, "clip": clip, "carry_state": carry_state}
     run = Run(model, optimizer, scheduler, checkpoint and Path(checkpoint), settings)
     run.restore()
-    silent = bool(os.environ.get("TQDM_DISABLE"))  # tqdm's notebook bar overlooks it
     with (
-        tqdm(total=updates, initial=run.step, unit="update", disable=silent) as bar,
+        progress_bar(total=updates, initial=run.step, unit="update") as bar,
         _interruptible() as interrupted,
     ):
         for batch in _stream(batches, run):
