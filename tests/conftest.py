@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from utils.cells import RNNScratch
+from utils.cells import GRUScratch, LSTMScratch, RNNScratch
 from utils.models import LanguageModel
 from utils.text import Vocab, consecutive_batches, load_text, normalize
 from utils.training import adamw_one_cycle, language_model_loss, train
@@ -24,6 +24,8 @@ hypothesis.settings.load_profile("course")
 
 LAYERS = {
     "RNNScratch": RNNScratch,
+    "GRUScratch": GRUScratch,
+    "LSTMScratch": LSTMScratch,
     "nn.RNN": nn.RNN,
     "nn.GRU": nn.GRU,
     "nn.LSTM": nn.LSTM,

@@ -87,3 +87,27 @@ def test_a_figures_own_script_cannot_end_the_script_element(name):
     script = (LIVE_DIR / f"{name}.js").read_text(encoding="utf-8")
     assert "</script" not in script.lower()
     assert "<!--" not in script
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_figure_keeps_to_its_root(name):
+    script = (LIVE_DIR / f"{name}.js").read_text(encoding="utf-8")
+    assert script.startswith("/*"), "it says first what it shows and from which data"
+    assert set(re.findall(r"document\.(\w+)", script)) <= {
+        "createElement",
+        "createElementNS",
+    }
+    shared = r"\b(window|localStorage|sessionStorage|innerHTML|globalThis)\b|\.id\b"
+    assert not re.search(shared, script)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_figure_takes_its_colors_from_the_palette_or_the_page(name):
+    script = (LIVE_DIR / f"{name}.js").read_text(encoding="utf-8")
+    assert not re.search(r"#[0-9a-fA-F]{3,8}\b|\brgba?\(|\b(black|white)\b", script)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_figure_has_a_test_that_operates_it(name):
+    tests = LIVE_DIR.parent.parent / "tests" / "browser"
+    assert (tests / f"test_live_{name}.py").is_file()

@@ -7,11 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from utils.cells import RNNScratch
+from utils.cells import GRUScratch, LSTMScratch, RNNScratch
 from utils.models import (
     LanguageModel,
+    LastStep,
     NGramModel,
     check_ids,
+    check_layer,
     check_text,
     ngram_perplexity,
 )
@@ -37,9 +39,13 @@ def test_a_language_model_reads_on_from_a_state(make_model, any_layer, ids):
     torch.testing.assert_close(torch.cat([first, second]), whole)
 
 
-def test_a_copied_layer_gives_the_same_language_model(make_model, ids):
-    model = make_model(nn.RNN)
-    copy = LanguageModel(RNNScratch.from_torch(model.rnn), model.vocab_size)
+@pytest.mark.parametrize(
+    ("kind", "scratch"),
+    [(nn.RNN, RNNScratch), (nn.GRU, GRUScratch), (nn.LSTM, LSTMScratch)],
+)
+def test_a_copied_layer_gives_the_same_language_model(make_model, ids, kind, scratch):
+    model = make_model(kind)
+    copy = LanguageModel(scratch.from_torch(model.rnn), model.vocab_size)
     copy.W_hq, copy.b_q = model.W_hq, model.b_q
     torch.testing.assert_close(copy(ids.view(50, 3))[0], model(ids.view(50, 3))[0])
 
@@ -167,20 +173,87 @@ def test_a_shorter_n_gram_is_part_of_a_longer_one(ids, vocab, monkeypatch):
     assert ngram_perplexity(long, ids) == ngram_perplexity(short, ids)
 
 
-@pytest.mark.parametrize(
-    ("layer", "message"),
-    [
-        (nn.GRU(28, 8, batch_first=True), "batch_first=True; expected a layer that"),
-        (nn.RNN(28, 8, bidirectional=True), "bidirectional=True; expected a layer"),
-        (nn.LSTM(28, 8, proj_size=4), "proj_size=4; expected a layer"),
-        (nn.GRU(27, 8), "with 27 inputs; expected 28"),
-    ],
+# ---- LastStep ----
+
+
+@pytest.mark.parametrize("num_outputs", [1, 3])
+def test_the_last_output_alone_is_read(any_layer, num_outputs):
+    torch.manual_seed(0)
+    model, inputs = LastStep(any_layer(2, 8), num_outputs), torch.randn(7, 5, 2)
+    answers = model(inputs)
+    assert answers.shape == (5, num_outputs)
+    last = model.rnn(inputs)[0][-1]
+    expected = last @ model.linear.weight.T + model.linear.bias
+    torch.testing.assert_close(answers, expected)
+
+
+def test_one_number_a_sequence_is_returned_unless_more_are_asked_for():
+    assert LastStep(nn.GRU(2, 8))(torch.zeros(7, 5, 2)).shape == (5, 1)
+
+
+def test_the_gradient_reaches_all_parameters_and_the_first_input(any_layer):
+    torch.manual_seed(0)
+    model, inputs = LastStep(any_layer(2, 8)), torch.randn(7, 5, 2, requires_grad=True)
+    model(inputs).sum().backward()
+    assert (inputs.grad[0] != 0).any(dim=1).all()
+    assert all(p.grad.abs().max() > 0 for p in model.parameters())
+
+
+@pytest.mark.parametrize("at", [0, 6])
+def test_every_step_counts_and_the_rows_are_apart(any_layer, at):
+    torch.manual_seed(0)
+    model, inputs = LastStep(any_layer(2, 8)), torch.randn(7, 3, 2)
+    changed = inputs.clone()
+    changed[at, 1] += 1
+    differs = (model(changed) - model(inputs)).abs().squeeze(1) > 1e-6
+    assert differs.tolist() == [False, True, False]
+
+
+# ---- The layers that a model can use ----
+
+builders = pytest.mark.parametrize(
+    "build",
+    [partial(LanguageModel, vocab_size=28), LastStep],
+    ids=["LanguageModel", "LastStep"],
 )
-def test_a_layer_that_a_language_model_cannot_use_is_refused(layer, message):
-    with pytest.raises(ValueError, match=message):
+
+
+@builders
+@pytest.mark.parametrize(
+    ("layer", "setting"),
+    [
+        (nn.GRU(28, 8, batch_first=True), "batch_first=True"),
+        (nn.RNN(28, 8, bidirectional=True), "bidirectional=True"),
+        (nn.LSTM(28, 8, proj_size=4), "proj_size=4"),
+    ],
+    ids=str,
+)
+def test_a_layer_that_a_model_cannot_use_is_refused(build, layer, setting):
+    with pytest.raises(
+        ValueError,
+        match=rf"^the model got a {type(layer).__name__} with {setting}; expected a "
+        r"layer that reads \(num_steps, batch, num_inputs\) in one direction\.$",
+    ):
+        build(layer)
+
+
+@builders
+def test_something_that_is_no_recurrent_layer_is_refused(build):
+    with pytest.raises(
+        TypeError, match=r"^the model got a Linear; expected a recurrent layer\.$"
+    ):
+        build(nn.Linear(28, 8))
+
+
+def test_a_language_model_needs_an_input_for_each_character(any_layer):
+    layer = any_layer(27, 8)
+    with pytest.raises(
+        ValueError,
+        match=rf"^the model got a {type(layer).__name__} with 27 inputs; expected 28 "
+        r"\(for one-hot characters, the vocabulary's size\)\.$",
+    ):
         LanguageModel(layer, 28)
 
 
-def test_something_that_is_no_recurrent_layer_is_refused():
-    with pytest.raises(TypeError, match="got a Linear; expected a recurrent layer"):
-        LanguageModel(nn.Linear(28, 8), 28)
+def test_any_number_of_inputs_will_do_unless_one_is_given(any_layer):
+    assert check_layer(any_layer(27, 8)) == check_layer(any_layer(28, 8), 28) == 8

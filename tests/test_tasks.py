@@ -4,8 +4,26 @@ import pytest
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from torch.nn import functional as F
 
-from utils.tasks import MarkovSource
+from utils.tasks import (
+    COPY_VOCAB_SIZE,
+    MarkovSource,
+    adding_problem,
+    adding_problem_baseline,
+    copy_memory,
+    copy_memory_baseline,
+    fresh_batches,
+)
+
+seeds = st.integers(0, 1000)
+
+
+def seeded(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+# ---- Random sources ----
 
 sources = st.builds(
     MarkovSource,
@@ -17,7 +35,7 @@ sources = st.builds(
 
 
 def next_shares(source, share):
-    """Return the shares of the contexts one symbol later, by the definition: one context at a time."""
+    """Return the shares of the contexts one symbol later, by the definition."""
     k, contexts = source.num_symbols, len(source.transitions)
     after = torch.zeros(contexts, dtype=torch.float64)
     for context in range(contexts):
@@ -114,3 +132,180 @@ def test_a_concentration_that_is_not_positive_is_refused(concentration):
 def test_a_sample_of_no_symbols_is_refused():
     with pytest.raises(ValueError, match="length is 0; expected a whole number"):
         MarkovSource().sample(0)
+
+
+# ---- The adding problem ----
+
+
+@given(st.integers(1, 6), st.integers(2, 40), seeds)
+def test_the_target_is_the_sum_of_two_marked_numbers_one_in_each_half(
+    batch_size, num_steps, seed
+):
+    inputs, targets = adding_problem(batch_size, num_steps, seeded(seed))
+    assert inputs.shape == (num_steps, batch_size, 2)
+    assert targets.shape == (batch_size, 1)
+    for sequence, target in zip(inputs.unbind(1), targets, strict=True):
+        numbers, marks = sequence.t().tolist()
+        assert sorted(marks) == [0.0] * (num_steps - 2) + [1.0] * 2
+        first, second = (t for t, mark in enumerate(marks) if mark)
+        assert first < num_steps // 2 <= second
+        assert target.item() == pytest.approx(numbers[first] + numbers[second])
+        assert 0 <= min(numbers) <= max(numbers) <= 1
+
+
+@pytest.mark.parametrize("num_steps", [2, 3, 10])
+def test_every_step_is_marked_in_some_sequence(num_steps):
+    inputs, _ = adding_problem(500, num_steps, seeded(0))
+    share = inputs[:, :, 1].mean(1)
+    assert (share > 0).all()
+    half = num_steps // 2
+    expected = [1 / half] * half + [1 / (num_steps - half)] * (num_steps - half)
+    assert share.tolist() == pytest.approx(expected, abs=0.07)
+
+
+def test_always_answering_1_scores_the_baseline():
+    _, targets = adding_problem(20_000, 10, seeded(0))
+    assert targets.mean().item() == pytest.approx(1, abs=0.01)
+    error = (targets - 1).square().mean().item()
+    assert error == pytest.approx(adding_problem_baseline(), abs=0.005)
+
+
+# ---- Copy memory ----
+
+
+@given(st.integers(1, 6), st.integers(1, 40), seeds)
+def test_ten_symbols_are_asked_for_after_the_delay(batch_size, delay, seed):
+    inputs, targets = copy_memory(batch_size, delay, seeded(seed))
+    assert inputs.dtype == targets.dtype == torch.int64
+    assert inputs.shape == targets.shape == (delay + 20, batch_size)
+    for seen, wanted in zip(inputs.t().tolist(), targets.t().tolist(), strict=True):
+        symbols = seen[:10]
+        assert set(symbols) <= {1, 2, 3, 4, 5, 6, 7, 8}
+        assert seen[10:] == [0] * (delay - 1) + [9] + [0] * 10
+        assert wanted == [0] * (delay + 10) + symbols
+
+
+def test_every_symbol_is_drawn_at_every_place_and_fits_the_vocabulary():
+    inputs, _ = copy_memory(500, 1, seeded(0))
+    assert all(set(row.tolist()) == set(range(1, 9)) for row in inputs[:10])
+    assert inputs.max() == COPY_VOCAB_SIZE - 1
+
+
+@given(st.integers(1, 300))
+def test_knowing_the_blanks_and_guessing_the_symbols_scores_the_baseline(delay):
+    _, targets = copy_memory(4, delay, seeded(delay))
+    guess = torch.zeros(delay + 20, 10, dtype=torch.float64)
+    guess[: delay + 10, 0] = 1  # nothing but blanks until the signal has come
+    guess[delay + 10 :, 1:9] = 1 / 8
+    nll = -guess.log().unsqueeze(1).expand(-1, 4, -1).gather(2, targets.unsqueeze(2))
+    assert nll.mean().item() == pytest.approx(copy_memory_baseline(delay))
+    assert copy_memory_baseline(delay) == pytest.approx(10 * math.log(8) / (delay + 20))
+
+
+def test_no_guess_without_memory_beats_the_baseline():
+    _, targets = copy_memory(20_000, 5, seeded(0))
+    best = F.one_hot(targets, 10).double().mean(1)  # the shares at each step
+    entropy = -torch.special.xlogy(best, best).sum(1).mean().item()
+    assert entropy == pytest.approx(copy_memory_baseline(5), rel=0.001)
+
+
+# ---- Both tasks ----
+
+tasks = pytest.mark.parametrize("task", [adding_problem, copy_memory])
+
+
+def same(one, other):
+    return all(map(torch.equal, one, other))
+
+
+@tasks
+def test_the_generator_repeats_a_batch_and_goes_on_to_another_one(task):
+    generator = seeded(3)
+    first, second = task(4, 20, generator), task(4, 20, generator)
+    assert same(first, task(4, 20, seeded(3)))
+    assert not same(first, second)
+
+
+@tasks
+def test_without_a_generator_the_global_seed_decides(task):
+    torch.manual_seed(5)
+    first = task(4, 20)
+    torch.manual_seed(5)
+    assert same(first, task(4, 20))
+    assert not same(first, task(4, 20))
+
+
+BAD_SIZES = [
+    (adding_problem, (0, 10), "batch_size is 0; expected a whole number of at least 1"),
+    (adding_problem, (2.0, 10), r"batch_size is 2\.0; expected"),
+    (adding_problem, (4, 1), "num_steps is 1; expected a whole number of at least 2"),
+    (adding_problem, (4, 0), "num_steps is 0; expected a whole number of at least 2"),
+    (adding_problem, (4, "10"), "num_steps is '10'; expected"),
+    (copy_memory, (0, 10), "batch_size is 0; expected a whole number of at least 1"),
+    (copy_memory, (4, 0), "delay is 0; expected a whole number of at least 1"),
+    (copy_memory, (4, 2.5), r"delay is 2\.5; expected"),
+]
+
+
+@pytest.mark.parametrize(("task", "sizes", "message"), BAD_SIZES)
+def test_a_size_below_the_minimum_is_refused(task, sizes, message):
+    with pytest.raises(ValueError, match=message):
+        task(*sizes)
+
+
+@pytest.mark.parametrize(("task", "sizes", "message"), BAD_SIZES)
+def test_a_bad_size_is_refused_before_any_batch_is_asked_for(task, sizes, message):
+    with pytest.raises(ValueError, match=message):
+        fresh_batches(task, *sizes)
+
+
+@pytest.mark.parametrize("delay", [0, -1, 1.5])
+def test_there_is_no_baseline_for_no_delay(delay):
+    with pytest.raises(ValueError, match=f"delay is {delay}; expected"):
+        copy_memory_baseline(delay)
+
+
+@tasks
+def test_an_epoch_has_100_batches_and_each_is_another_one(task):
+    batches = [*fresh_batches(task, 2, 10)(0)]
+    assert len(batches) == 100
+    assert len({inputs.numpy().tobytes() for inputs, _ in batches}) == 100
+    shapes = [tensor.shape for tensor in task(2, 10)]
+    assert all([tensor.shape for tensor in batch] == shapes for batch in batches)
+
+
+@tasks
+def test_an_epoch_repeats_and_another_epoch_or_seed_differs(task):
+    def first_two(epoch, seed=0):
+        epoch = fresh_batches(task, 2, 10, seed=seed)(epoch)
+        return [*next(epoch), *next(epoch)]
+
+    assert same(first_two(3), first_two(3))
+    assert not same(first_two(3), first_two(4))
+    assert not same(first_two(3), first_two(3, seed=1))
+    assert same(first_two(3, seed=1), first_two(3, seed=1))
+
+
+@tasks
+def test_batches_do_not_depend_on_what_else_is_drawn(task):
+    batches = fresh_batches(task, 2, 10)
+    expected = [tensor for batch in batches(0) for tensor in batch]
+    drawn = []
+    for batch in batches(0):
+        drawn += batch
+        torch.rand(7)
+        next(batches(1))
+    assert same(drawn, expected)
+
+
+@tasks
+def test_batches_draw_nothing_from_the_global_generator(task):
+    before = torch.get_rng_state()
+    next(fresh_batches(task, 2, 10)(0))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@tasks
+def test_batches_come_on_the_device_that_was_asked_for(task):
+    batch = next(fresh_batches(task, 2, 10, device="meta")(0))
+    assert {tensor.device.type for tensor in batch} == {"meta"}

@@ -100,10 +100,41 @@ def test_the_one_cycle_rate_rises_to_its_peak_and_falls_to_almost_0(make_model):
     assert rates[-1] < 1e-4
 
 
-@pytest.mark.parametrize(("lr", "updates"), [(0, 10), (-1, 10), (0.1, 1)])
-def test_a_recipe_that_cannot_work_is_refused(make_model, lr, updates):
-    with pytest.raises(ValueError, match=f"lr is {lr} and updates is {updates}; exp"):
-        adamw_one_cycle(make_model(), lr, updates)
+@pytest.mark.parametrize("decay", [0.0, 0.01, 0.5])
+def test_the_weight_decay_shrinks_what_has_no_gradient(make_model, decay):
+    model = make_model()
+    before = [parameter.clone() for parameter in model.parameters()]
+    optimizer, _ = adamw_one_cycle(model, 0.1, 100, decay)
+    rate = optimizer.param_groups[0]["lr"]
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    for parameter, start in zip(model.parameters(), before, strict=True):
+        torch.testing.assert_close(parameter, start * (1 - rate * decay))
+
+
+def test_the_weight_decay_is_a_hundredth_unless_given(make_model):
+    optimizer, _ = adamw_one_cycle(make_model(), 0.1, 100)
+    assert optimizer.param_groups[0]["weight_decay"] == 0.01
+
+
+@pytest.mark.parametrize(
+    ("lr", "updates", "decay"),
+    [
+        (0, 10, 0.01),
+        (-1, 10, 0.01),
+        (math.nan, 10, 0.01),
+        (0.1, 1, 0.01),
+        (0.1, 10, -0.01),
+        (0.1, 10, math.nan),
+    ],
+)
+def test_a_recipe_that_cannot_work_is_refused(make_model, lr, updates, decay):
+    with pytest.raises(
+        ValueError,
+        match=f"lr is {lr}, updates is {updates} and weight_decay is {decay}; expected",
+    ):
+        adamw_one_cycle(make_model(), lr, updates, decay)
 
 
 # ---- Training ----

@@ -1,29 +1,65 @@
-"""The reference results: models trained on The Time Machine, written to book/results."""
+"""The reference results: networks trained on a whole text, written to book/results."""
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import platform
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
+from torch import nn
 
 from tools.notebook import ROOT
-from utils.cells import RNNScratch
+from utils.cells import set_forget_bias
 from utils.device import get_device, set_seed
 from utils.files import write_atomically
 from utils.models import LanguageModel, NGramModel, ngram_perplexity
-from utils.text import Vocab, consecutive_batches, load_text, normalize, split
-from utils.training import History, adamw_one_cycle, evaluate, train
+from utils.recipes import train_on_text
+from utils.text import Vocab, load_text, normalize, split
 
-TARGET = ROOT / "book" / "results" / "time_machine.json"
-NUM_HIDDENS, UPDATES, BATCH_SIZE, NUM_STEPS, LEARNING_RATE = 256, 1200, 32, 64, 8e-3
+UPDATES = 1200
 SEEDS = (0, 1, 2)
+LAYERS = {"RNN": nn.RNN, "GRU": nn.GRU, "LSTM": nn.LSTM}
+# What is tried for each network: the learning rates and the weight decays.
+RATES, DECAYS = (8e-3, 1.6e-2), (0.01, 0.1)
+# The texts: the first one decides between the rates and the decays.
+CHOSEN_ON, OTHER_TEXT = "the_tide_clock", "time_machine"
 
 
-def load(name: str) -> tuple[Vocab, torch.Tensor, torch.Tensor]:
+class Network(NamedTuple):
+    """A recurrent layer and its width."""
+
+    network: str
+    num_hiddens: int
+
+
+EQUAL_WIDTH = (Network("RNN", 256), Network("GRU", 256), Network("LSTM", 256))
+# Within 1% of the parameters of the RNN above.
+EQUAL_PARAMETERS = (Network("GRU", 145), Network("LSTM", 124))
+
+
+class Setting(NamedTuple):
+    """A network and how it is trained."""
+
+    network: str
+    num_hiddens: int
+    lr: float
+    weight_decay: float
+
+
+def target(name: str) -> Path:
+    """Return the file that the results on the text ``name`` are written to."""
+    return ROOT / "book" / "results" / f"{name}.json"
+
+
+Corpus = tuple[Vocab, torch.Tensor, torch.Tensor]
+
+
+def load(name: str) -> Corpus:
     """Return the vocabulary, the training ids and the held-out ids (the last 10%) of a corpus."""
     text = normalize(load_text(name))
     vocab = Vocab(split(text)[0])
@@ -32,25 +68,35 @@ def load(name: str) -> tuple[Vocab, torch.Tensor, torch.Tensor]:
 
 
 def train_reference(
-    vocab: Vocab, train_ids: torch.Tensor, valid_ids: torch.Tensor, seed: int
-) -> History:
-    """Train the plain RNN of chapter 2 with the recipe of chapter 2; return its history."""
+    setting: Setting,
+    vocab: Vocab,
+    train_ids: torch.Tensor,
+    valid_ids: torch.Tensor,
+    seed: int,
+) -> dict[str, Any]:
+    """Train one network with the recipe of chapter 2; return a row of the results."""
     set_seed(seed)
-    model = LanguageModel(RNNScratch(len(vocab), NUM_HIDDENS), len(vocab))
-    model.to(train_ids.device)
-    optimizer, scheduler = adamw_one_cycle(model, LEARNING_RATE, UPDATES)
-    return train(
+    rnn = LAYERS[setting.network](len(vocab), setting.num_hiddens)
+    if setting.network == "LSTM":
+        set_forget_bias(rnn, 1.0)
+    model = LanguageModel(rnn, len(vocab)).to(train_ids.device)
+    history = train_on_text(
         model,
-        optimizer,
-        lambda epoch: consecutive_batches(
-            train_ids, BATCH_SIZE, NUM_STEPS, offset=7 * epoch % NUM_STEPS
-        ),
+        train_ids,
+        valid_ids,
         updates=UPDATES,
-        scheduler=scheduler,
-        carry_state=True,
-        validate=lambda model: evaluate(model, valid_ids),
+        lr=setting.lr,
+        weight_decay=setting.weight_decay,
         validate_every=UPDATES,
     )
+    row = {
+        **setting._asdict(),
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "seed": seed,
+        "perplexity": round(history.valid_scores[-1], 3),
+    }
+    print(row, flush=True)
+    return row
 
 
 def machine() -> str:
@@ -65,20 +111,49 @@ def machine() -> str:
     return f"{names[0] if names else platform.processor()}, {os.cpu_count()} cores"
 
 
-def measure() -> dict[str, Any]:
-    """Train the reference models; return all that the JSON file holds."""
-    vocab, train_ids, valid_ids = load("time_machine")
-    runs = []
-    for seed in SEEDS:
-        history = train_reference(vocab, train_ids, valid_ids, seed)
-        runs.append(
-            {
-                "seed": seed,
-                "perplexity": round(history.valid_scores[-1], 3),
-                "seconds": round(history.seconds, 1),
-            }
-        )
-        print(f"seed {seed}: {runs[-1]}", flush=True)
+def try_all(network: Network, corpus: Corpus) -> list[dict[str, Any]]:
+    """Train a network at every rate and decay, with every seed; return a row for each."""
+    return [
+        train_reference(Setting(*network, lr, decay), *corpus, seed)
+        for lr, decay, seed in itertools.product(RATES, DECAYS, SEEDS)
+    ]
+
+
+def best_of(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return those of ``rows`` that have the setting with the lowest mean perplexity over the seeds."""
+    by_setting: dict[Setting, list[dict[str, Any]]] = {}
+    for row in rows:
+        by_setting.setdefault(setting_of(row), []).append(row)
+    return min(
+        by_setting.values(), key=lambda group: sum(row["perplexity"] for row in group)
+    )
+
+
+def measure() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield, for each text, its name and all that its JSON file holds."""
+    corpus = load(CHOSEN_ON)
+    tried = [try_all(network, corpus) for network in EQUAL_WIDTH + EQUAL_PARAMETERS]
+    chosen = [best_of(rows) for rows in tried]
+    results = report(CHOSEN_ON, corpus, list(itertools.chain(*chosen)))
+    yield CHOSEN_ON, results | {"tried": list(itertools.chain(*tried))}
+
+    corpus = load(OTHER_TEXT)
+    runs = [
+        train_reference(setting_of(row), *corpus, row["seed"])
+        for rows in chosen[: len(EQUAL_WIDTH)]
+        for row in rows
+    ]
+    yield OTHER_TEXT, report(OTHER_TEXT, corpus, runs)
+
+
+def setting_of(run: dict[str, Any]) -> Setting:
+    """Return the setting of a row of the results."""
+    return Setting(*(run[field] for field in Setting._fields))
+
+
+def report(name: str, corpus: Corpus, runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return ``runs`` on the text ``name`` with the n-grams on it, and how they were measured."""
+    vocab, train_ids, valid_ids = corpus
     ngrams = {
         order: round(
             ngram_perplexity(NGramModel(order, len(vocab)).fit(train_ids), valid_ids), 3
@@ -86,26 +161,22 @@ def measure() -> dict[str, Any]:
         for order in range(1, 8)
     }
     return {
-        "text": "The Time Machine, letters and spaces, last 10% held out",
+        "text": f"{name}, letters and spaces, last 10% held out",
         "command": "make results",
         "machine": machine(),
         "torch": torch.__version__,
-        "recipe": {
-            "layer": "RNNScratch",
-            "num_hiddens": NUM_HIDDENS,
-            "updates": UPDATES,
-            "batch_size": BATCH_SIZE,
-            "num_steps": NUM_STEPS,
-            "optimizer": f"AdamW, one cycle to {LEARNING_RATE}, clipped at 1",
-        },
-        "rnn": runs,
+        "recipe": f"{UPDATES} updates of 32 x 64 characters, AdamW, one cycle, clipped at 1; layers of "
+        f"torch.nn, forget-gate bias 1; rate and decay chosen on {CHOSEN_ON} by the mean of {len(SEEDS)} seeds",
+        "runs": runs,
         "ngrams": ngrams,
     }
 
 
 def write() -> int:
-    """Measure and write the results; return the exit status."""
-    text = json.dumps(measure(), indent=2, ensure_ascii=False) + "\n"
-    write_atomically(TARGET, text.encode())
-    print(f"written to {TARGET.relative_to(ROOT)}")
+    """Measure and write the results, a file for each text; return the exit status."""
+    load(OTHER_TEXT)  # if it is missing, say so at once
+    for name, results in measure():
+        text = json.dumps(results, indent=2, ensure_ascii=False) + "\n"
+        write_atomically(target(name), text.encode())
+        print(f"written to {target(name).relative_to(ROOT)}")
     return 0

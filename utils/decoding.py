@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from utils.errors import check_counts
 from utils.text import Vocab
 
 
@@ -79,10 +80,7 @@ def generate(
             f"the prefix {prefix!r} has characters that the model has never seen: {' '.join(map(repr, unknown))}. "
             f"Expected characters of its vocabulary, such as {''.join(vocab.tokens[1:31])!r}; normalize() the prefix?"
         )
-    if num_chars < 0:
-        raise ValueError(
-            f"num_chars is {num_chars}; expected a whole number of at least 0."
-        )
+    check_counts(0, num_chars=num_chars)
     _check_sampling(temperature, top_k, len(vocab))
     device = next(model.parameters()).device
     generator = torch.Generator(device=device).manual_seed(seed)

@@ -12,29 +12,29 @@ from torch.nn import functional as F
 from utils.cells import State, uniform_parameter
 
 
-def check_layer(rnn: nn.Module, vocab_size: int) -> int:
-    """Return the number of hidden units of ``rnn``, or raise unless a LanguageModel can use it.
+def check_layer(rnn: nn.Module, num_inputs: int | None = None) -> int:
+    """Return the number of hidden units of ``rnn``, or raise unless a model of ours can use it.
 
     Raises:
         TypeError: ``rnn`` is no recurrent layer.
-        ValueError: its input size is not ``vocab_size``, or it is bidirectional, batch-first or
-            projected.
+        ValueError: it does not read ``num_inputs`` (None: any number), or it is bidirectional,
+            batch-first or projected.
     """
     inputs = getattr(rnn, "num_inputs", getattr(rnn, "input_size", None))
     hiddens = getattr(rnn, "num_hiddens", getattr(rnn, "hidden_size", None))
     name = type(rnn).__name__
     if inputs is None or hiddens is None:
-        raise TypeError(f"LanguageModel got a {name}; expected a recurrent layer.")
+        raise TypeError(f"the model got a {name}; expected a recurrent layer.")
     for setting in ("batch_first", "bidirectional", "proj_size"):
         if getattr(rnn, setting, False):
             raise ValueError(
-                f"LanguageModel got a {name} with {setting}={getattr(rnn, setting)!r}; expected "
+                f"the model got a {name} with {setting}={getattr(rnn, setting)!r}; expected "
                 "a layer that reads (num_steps, batch, num_inputs) in one direction."
             )
-    if inputs != vocab_size:
+    if num_inputs is not None and inputs != num_inputs:
         raise ValueError(
-            f"LanguageModel got a {name} with {inputs} inputs; expected {vocab_size}, the "
-            "vocabulary's size: each character is a one-hot vector."
+            f"the model got a {name} with {inputs} inputs; expected {num_inputs} "
+            "(for one-hot characters, the vocabulary's size)."
         )
     return hiddens
 
@@ -157,3 +157,19 @@ class LanguageModel(nn.Module):
         inputs = F.one_hot(ids, self.vocab_size).to(self.W_hq.dtype)
         outputs, state = self.rnn(inputs, state)  # (num_steps, batch, num_hiddens)
         return outputs @ self.W_hq + self.b_q, state
+
+
+class LastStep(nn.Module):
+    """A recurrent layer, and a linear layer that reads its last output.
+
+    ``check_layer`` says what it raises for a layer that it cannot use.
+    """
+
+    def __init__(self, rnn: nn.Module, num_outputs: int = 1) -> None:
+        super().__init__()
+        self.rnn = rnn
+        self.linear = nn.Linear(check_layer(rnn), num_outputs)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return ``(batch, num_outputs)`` from ``inputs (num_steps, batch, num_inputs)``."""
+        return self.linear(self.rnn(inputs)[0][-1])

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 from cycler import cycler
 from IPython.display import HTML
+from matplotlib.colors import LinearSegmentedColormap
+from torch import Tensor
 
 from utils.runs import History
 
 PALETTE: dict[str, str] = json.loads(
     (Path(__file__).parent / "palette.json").read_text(encoding="utf-8")
 )
+BLANKS = {" ": "␣", "\n": "↵"}  # how they are shown in a text
 FIGURES_DIR = Path(__file__).parent.parent / "book" / "figures"
 
 
@@ -56,17 +61,117 @@ def learning_curves(
 ) -> plt.Axes:
     """Draw one or more training runs; a name that begins with RNN, GRU or LSTM gets its network's color."""
     ax = ax or plt.subplots()[1]
+    colors = _colors(histories)
     for name, history in histories.items():
-        history.plot(ax, label=name, color=_network_color(name))
+        history.plot(ax, label=name, color=colors[name])
     return ax
 
 
-def _network_color(name: str) -> str | None:
-    """Return the color of the network that ``name`` begins with, or None."""
-    for network in ("rnn", "gru", "lstm"):
-        if name.lower().startswith(network):
-            return PALETTE[network]
-    return None
+def score_curves(
+    histories: Mapping[str, History], baseline: float, ylabel: str
+) -> plt.Axes:
+    """Draw what ``validate`` returned during training runs, on a logarithmic scale, and a dotted baseline.
+
+    A name that begins with RNN, GRU or LSTM gets its network's color, and no other does. Runs whose
+    names differ in a last ", seed N" only share their color and their place in the legend.
+    """
+    _, ax = plt.subplots(figsize=(6, 3))
+    groups: dict[str, list[History]] = {}
+    for name, history in histories.items():
+        groups.setdefault(name.rpartition(", seed")[0] or name, []).append(history)
+    colors = _colors(groups)
+    for name, runs in groups.items():
+        for run in runs:
+            label = name if run is runs[0] else None
+            ax.plot(run.valid_steps, run.valid_scores, color=colors[name], label=label)
+    ax.axhline(baseline, color=PALETTE["baseline"], linestyle=":", label="no memory")
+    ax.set(xlabel="update", ylabel=ylabel, yscale="log")
+    ax.legend()
+    return ax
+
+
+def lag_curves(
+    curves: Mapping[str, Sequence[float] | Tensor], ax: plt.Axes | None = None
+) -> plt.Axes:
+    """Draw gradient norms against the lag, 0, 1, 2 ... steps back, on a logarithmic scale.
+
+    A name that begins with RNN, GRU or LSTM gets its network's color, and no other does. What vanishes
+    altogether (0) or is no longer a number leaves a gap.
+    """
+    ax = ax or plt.subplots()[1]
+    colors = _colors(curves)
+    for name, curve in curves.items():
+        ax.plot([float(norm) for norm in curve], label=name, color=colors[name])
+    ax.axhline(1, color=PALETTE["baseline"], linewidth=1, linestyle=":")
+    ax.set(xlabel="lag in steps", ylabel="gradient, relative to lag 0")
+    ax.set_yscale("log", nonpositive="mask")
+    ax.legend()
+    return ax
+
+
+def gate_map(
+    characters: str, gates: Mapping[str, Tensor], color: str = "gru"
+) -> plt.Figure:
+    """Draw gates as heat maps over a text, one below the other: a column for each character.
+
+    Args:
+        gates: by name, tensors ``(len(characters), num_hiddens)`` of values from 0 (clear) to 1 (full
+            color). The units are sorted by their mean, the highest on top.
+        color: a color of the palette.
+
+    Raises:
+        ValueError: a tensor has another shape, or values outside 0 .. 1.
+    """
+    for name, values in gates.items():
+        _check_gates(name, values, len(characters))
+    shades = LinearSegmentedColormap.from_list(
+        color, [PALETTE[color] + alpha for alpha in ("00", "ff")]
+    )
+    figure, axes = plt.subplots(
+        len(gates), 1, figsize=(7, 0.4 + 1.7 * len(gates)), sharex=True, squeeze=False
+    )
+    for (name, values), ax in zip(gates.items(), axes[:, 0], strict=True):
+        ordered = values[:, values.mean(0).argsort(descending=True)]
+        image = ax.imshow(
+            ordered.t().detach().cpu().numpy(),
+            vmin=0,
+            vmax=1,
+            aspect="auto",
+            interpolation="nearest",
+            cmap=shades,
+        )
+        ax.set(ylabel="unit", title=name, yticks=[])
+        ax.grid(visible=False)
+    axes[-1, 0].set_xticks(
+        range(len(characters)), [BLANKS.get(c, c) for c in characters]
+    )
+    axes[-1, 0].tick_params(axis="x", labelsize=8, length=0)
+    figure.colorbar(image, ax=axes, label="0: closed, 1: open", fraction=0.03)
+    return figure
+
+
+def _check_gates(name: str, values: Tensor, num_steps: int) -> None:
+    if values.dim() != 2 or len(values) != num_steps or values.numel() == 0:
+        raise ValueError(
+            f"{name} has shape {tuple(values.shape)}; expected ({num_steps}, num_hiddens), "
+            f"a row for each of the {num_steps} characters."
+        )
+    low, high = values.min().item(), values.max().item()
+    if not 0 <= low <= high <= 1:
+        raise ValueError(
+            f"{name} has values from {low:.3g} to {high:.3g}; expected 0 to 1, as a sigmoid returns them."
+        )
+
+
+def _colors(names: Iterable[str]) -> dict[str, str]:
+    """Return a color for each name: a network's own, and for others one that no network has."""
+    others = cycle(PALETTE[key] for key in ("accent", "alarm", "ink"))
+    colors: dict[str, str] = {}
+    for name in names:
+        network = re.match("rnn|gru|lstm", name.lower())
+        if name not in colors:
+            colors[name] = PALETTE[network.group()] if network else next(others)
+    return colors
 
 
 def ladder(
@@ -117,8 +222,8 @@ def text_heatmap(characters: str, values: Sequence[float], label: str) -> HTML:
     for character, value in zip(characters, values, strict=True):
         color = PALETTE["lstm"] if value > 0 else PALETTE["rnn"]
         alpha = round(min(abs(float(value)), 1) * 150)
-        shown = "␣" if character == " " else html.escape(character)
-        faded = ' class="space"' if character == " " else ""
+        shown = BLANKS.get(character, html.escape(character))
+        faded = ' class="space"' if character in BLANKS else ""
         spans.append(
             f'<span{faded} style="background:{color}{alpha:02x}" title="{value:+.2f}">{shown}</span>'
         )

@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Iterator
+
 import torch
 from torch import Tensor
+
+from utils.errors import check_counts
+
+# Copy memory: so many symbols of so many kinds (Hochreiter and Schmidhuber, 1997; Arjovsky et al., 2016).
+COPY_LENGTH, COPY_SYMBOLS = 10, 8
+COPY_VOCAB_SIZE = COPY_SYMBOLS + 2  # the blank, 0, and the signal to begin, 9
 
 
 class MarkovSource:
@@ -79,10 +88,7 @@ class MarkovSource:
         Raises:
             ValueError: ``length`` is below 1.
         """
-        if length < 1:
-            raise ValueError(
-                f"length is {length}; expected a whole number of at least 1."
-            )
+        check_counts(length=length)
         generator = torch.Generator().manual_seed(seed)
         draws = torch.rand(
             length + 100, generator=generator, dtype=torch.float64
@@ -96,3 +102,98 @@ class MarkovSource:
         return torch.tensor(
             symbols[100:]
         )  # the first 100 forget the fixed starting context
+
+
+def adding_problem(
+    batch_size: int, num_steps: int, generator: torch.Generator | None = None
+) -> tuple[Tensor, Tensor]:
+    """Return a batch of the adding problem (Hochreiter and Schmidhuber, 1997).
+
+    Each step holds a number drawn from 0 .. 1 and a mark. Two steps are marked, one in each half of
+    the sequence, and the target is the sum of their numbers.
+
+    Returns:
+        ``inputs (num_steps, batch_size, 2)``, number and mark, and ``targets (batch_size, 1)``.
+
+    Raises:
+        ValueError: ``batch_size`` is below 1 or ``num_steps`` below 2, one step for each mark.
+    """
+    check_counts(batch_size=batch_size)
+    check_counts(2, num_steps=num_steps)
+    shape, half = (num_steps, batch_size), num_steps // 2
+    numbers, marks = torch.rand(shape, generator=generator), torch.zeros(shape)
+    first = torch.randint(half, (1, batch_size), generator=generator)
+    second = torch.randint(half, num_steps, (1, batch_size), generator=generator)
+    marks.scatter_(0, torch.cat([first, second]), 1.0)
+    return torch.stack([numbers, marks], dim=2), (numbers * marks).sum(0).unsqueeze(1)
+
+
+def adding_problem_baseline() -> float:
+    """Return the mean squared error of always answering 1: the variance of a sum of two numbers, 2 / 12."""
+    return 2 / 12
+
+
+def copy_memory(
+    batch_size: int, delay: int, generator: torch.Generator | None = None
+) -> tuple[Tensor, Tensor]:
+    """Return a batch of the copy memory task, as in Arjovsky et al. (2016).
+
+    Ten symbols out of eight come first, then blanks (id 0) for ``delay`` steps, the last of which is
+    the signal (id 9) to write the ten symbols down again. Until then the targets are blanks.
+
+    Returns:
+        ``inputs, targets``, both int64 ``(delay + 20, batch_size)`` with values below 10.
+
+    Raises:
+        ValueError: ``batch_size`` or ``delay`` is below 1.
+    """
+    check_counts(batch_size=batch_size, delay=delay)
+    shape = (COPY_LENGTH, batch_size)
+    symbols = torch.randint(1, COPY_SYMBOLS + 1, shape, generator=generator)
+    inputs = torch.zeros(delay + 2 * COPY_LENGTH, batch_size, dtype=torch.int64)
+    targets = torch.zeros_like(inputs)
+    inputs[:COPY_LENGTH], targets[-COPY_LENGTH:] = symbols, symbols
+    inputs[-COPY_LENGTH - 1] = COPY_SYMBOLS + 1
+    return inputs, targets
+
+
+def copy_memory_baseline(delay: int) -> float:
+    """Return the cross-entropy of the best guess without memory, 10 ln 8 / (delay + 20), nats a step.
+
+    It knows the blanks, and finds each of the ten symbols by guessing one of eight.
+
+    Raises:
+        ValueError: ``delay`` is below 1.
+    """
+    check_counts(delay=delay)
+    return COPY_LENGTH * math.log(COPY_SYMBOLS) / (delay + 2 * COPY_LENGTH)
+
+
+def fresh_batches(
+    task: Callable[..., tuple[Tensor, Tensor]],
+    batch_size: int,
+    length: int,
+    *,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+) -> Callable[[int], Iterator[tuple[Tensor, Tensor]]]:
+    """Return ``batches(epoch)`` as :func:`utils.training.train` needs it: 100 newly drawn batches an epoch.
+
+    Args:
+        task: :func:`adding_problem` or :func:`copy_memory`.
+        length: the task's number of steps, or its delay.
+        seed: another seed draws other batches; the same one the same, on every device.
+
+    Raises:
+        ValueError: a size is below the task's minimum.
+    """
+    # A bad size is an error here, not in the middle of a run.
+    task(batch_size, length, torch.Generator())
+
+    def batches(epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        generator = torch.Generator().manual_seed(100_000 * seed + epoch)
+        for _ in range(100):
+            inputs, targets = task(batch_size, length, generator)
+            yield inputs.to(device), targets.to(device)
+
+    return batches

@@ -16,6 +16,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from utils.errors import check_counts
 from utils.files import write_atomically
 from utils.progress import progress_bar
 
@@ -261,11 +262,7 @@ def _check_batching(ids: Tensor, batch_size: int, num_steps: int) -> None:
         raise ValueError(
             f"ids have shape {tuple(ids.shape)}; expected one dimension, the ids in reading order."
         )
-    for name, value in (("batch_size", batch_size), ("num_steps", num_steps)):
-        if not isinstance(value, int) or value < 1:
-            raise ValueError(
-                f"{name} is {value!r}; expected a whole number of at least 1."
-            )
+    check_counts(batch_size=batch_size, num_steps=num_steps)
     if len(ids) < num_steps + 1:
         raise ValueError(
             f"num_steps is {num_steps}, but the text has {len(ids)} characters: shorter than one window and its "

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from utils.cells import State
+from utils.errors import check_counts
 from utils.progress import progress_bar
 from utils.runs import REPORT_EVERY, DivergenceError, History, Run, detach
 
@@ -59,10 +60,7 @@ def evaluate(model: nn.Module, ids: Tensor, num_steps: int = 512) -> float:
         raise ValueError(
             f"ids have shape {tuple(ids.shape)}; expected (n,) with n of at least 2."
         )
-    if num_steps < 1:
-        raise ValueError(
-            f"num_steps is {num_steps}; expected a whole number of at least 1."
-        )
+    check_counts(num_steps=num_steps)
     was_training = model.training
     model.eval()
     state, totals = None, []
@@ -78,20 +76,22 @@ def evaluate(model: nn.Module, ids: Tensor, num_steps: int = 512) -> float:
 
 
 def adamw_one_cycle(
-    model: nn.Module, lr: float, updates: int
+    model: nn.Module, lr: float, updates: int, weight_decay: float = 0.01
 ) -> tuple[torch.optim.AdamW, torch.optim.lr_scheduler.OneCycleLR]:
     """Return the course's usual recipe: AdamW whose rate rises to ``lr`` and falls to 0 over ``updates``.
 
+    Each update also shrinks every parameter by its share of ``weight_decay`` times the rate.
     Loshchilov and Hutter (2019); Smith and Topin (2019).
 
     Raises:
-        ValueError: ``lr`` is not positive or ``updates`` below 2.
+        ValueError: ``lr`` is not positive, ``updates`` below 2 or ``weight_decay`` below 0.
     """
-    if not lr > 0 or updates < 2:
+    if not lr > 0 or updates < 2 or not weight_decay >= 0:
         raise ValueError(
-            f"lr is {lr} and updates is {updates}; expected a positive rate and at least 2 updates."
+            f"lr is {lr}, updates is {updates} and weight_decay is {weight_decay}; "
+            "expected a positive rate, at least 2 updates and a weight decay of at least 0."
         )
-    optimizer = torch.optim.AdamW(model.parameters(), lr=lr)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=weight_decay)
     return optimizer, torch.optim.lr_scheduler.OneCycleLR(
         optimizer, max_lr=lr, total_steps=updates
     )
@@ -134,15 +134,11 @@ def train(
         ValueError: a count is below 1, an epoch has no batch, or the checkpoint is of another run or damaged.
         DivergenceError: a loss became NaN or infinite; the last good checkpoint is kept.
     """
-    for name, value in {
-        "updates": updates,
-        "validate_every": validate_every,
-        "checkpoint_every": checkpoint_every,
-    }.items():
-        if not isinstance(value, int) or value < 1:
-            raise ValueError(
-                f"{name} is {value!r}; expected a whole number of at least 1."
-            )
+    check_counts(
+        updates=updates,
+        validate_every=validate_every,
+        checkpoint_every=checkpoint_every,
+    )
     if clip is not None and not clip > 0:
         raise ValueError(
             f"clip is {clip}; expected a positive bound such as 1.0, or None for no clipping."

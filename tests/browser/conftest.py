@@ -3,6 +3,12 @@
 import pytest
 
 from tools import browser
+from utils import live
+
+SHELL = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Live figures</title>
+<meta name="viewport" content="width=device-width"><style>html {{ color-scheme: light dark; background: Canvas; color: CanvasText }}
+body {{ font-family: sans-serif; max-width: 45em; margin: 0.5em auto }}</style>
+<script>addEventListener("error", event => console.error(event.message))</script><body><main>{}</main>"""
 
 
 @pytest.fixture(scope="session")
@@ -39,3 +45,30 @@ def open_page(home, chromium):
     yield open_page
     for page in opened:
         page.close()
+
+
+@pytest.fixture
+def open_live(chromium, tmp_path):
+    """A function that opens a page of nothing but live figures, each given as ``live.show`` takes it.
+
+    It needs no built book. Whatever the page reports as an error fails the test.
+    """
+    opened = []
+
+    def open_live(*figures, viewport=browser.DESKTOP, **options):
+        shown = "".join(
+            live.show(name, data, title=title, fallback="It starts so.").data
+            for name, data, title in figures
+        )
+        path = tmp_path / f"live-{len(opened)}.html"
+        path.write_text(SHELL.format(shown), encoding="utf-8")
+        page = chromium.new_page(viewport=viewport, **options)
+        opened.append((page, browser.watch(page, "file://")))
+        page.goto(path.as_uri())
+        return page
+
+    yield open_live
+    troubles = [trouble for _, found in opened for trouble in found]
+    for page, _ in opened:
+        page.close()
+    assert troubles == []

@@ -1,0 +1,153 @@
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.autograd.functional import jacobian
+
+from utils.cells import GRUScratch, LSTMScratch, RNNScratch
+from utils.gradients import gradient_by_lag
+
+SCRATCH = {nn.RNN: RNNScratch, nn.GRU: GRUScratch, nn.LSTM: LSTMScratch}
+kinds = pytest.mark.parametrize("kind", SCRATCH, ids=lambda kind: kind.__name__)
+
+
+def build(kind, num_inputs=3, num_hiddens=4, seed=0):
+    """Return PyTorch's layer and ours with the same weights, in float64."""
+    torch.manual_seed(seed)
+    module = kind(num_inputs, num_hiddens).double()
+    return module, SCRATCH[kind].from_torch(module)
+
+
+def draw(*shape):
+    return torch.randn(shape, dtype=torch.float64)
+
+
+def loss(H):
+    return (H**3 + H).sum()
+
+
+def by_jacobians(module, inputs, max_lag):
+    """Return the norms by lag; to each lag the rest of the text is one function."""
+    outputs, _ = module(inputs)
+    width, norms = module.hidden_size, [jacobian(loss, outputs[-1]).norm(dim=-1)]
+    for lag in range(1, max_lag + 1):
+        _, state = module(inputs[:-lag])
+        pair = isinstance(state, tuple)
+
+        def rest(flat, lag=lag, pair=pair):
+            parts = tuple(part.contiguous() for part in flat.split(width, dim=-1))
+            return loss(module(inputs[-lag:], parts if pair else parts[0])[0][-1])
+
+        flat = torch.cat(state, dim=-1) if pair else state
+        norms.append(jacobian(rest, flat.detach())[0].norm(dim=-1))
+    return torch.stack([norm.mean() for norm in norms]) / norms[0].mean()
+
+
+def assert_close(one, other):
+    torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)
+
+
+@kinds
+@given(
+    st.integers(1, 8),
+    st.integers(1, 3),
+    st.integers(1, 4),
+    st.data(),
+    st.integers(0, 1000),
+)
+@settings(max_examples=20)
+def test_ours_and_pytorchs_layer_give_the_norms_of_the_jacobians(
+    kind, num_steps, batch, num_hiddens, data, seed
+):
+    max_lag = data.draw(st.integers(0, num_steps - 1))
+    layers = build(kind, 3, num_hiddens, seed)
+    inputs = draw(num_steps, batch, 3)
+    expected = by_jacobians(layers[0], inputs, max_lag)
+    for layer in layers:
+        norms = gradient_by_lag(layer, inputs, loss, max_lag)
+        assert norms.shape == (max_lag + 1,)
+        assert norms[0] == 1
+        assert not norms.requires_grad
+        assert_close(norms, expected)
+
+
+def test_the_gradient_of_an_rnn_is_a_product_of_slopes_and_weights():
+    _, layer = build(nn.RNN)
+    inputs = draw(6, 1, 3)
+    outputs = layer(inputs)[0].detach()[:, 0]
+    row = 3 * outputs[-1] ** 2 + 1  # the slope of the loss
+    norms = [row.norm()]
+    for t in range(5, 0, -1):  # dH_t / dH_{t-1}, with H a row
+        row = layer.W_hh.detach() @ torch.diag(1 - outputs[t] ** 2) @ row
+        norms.append(row.norm())
+    expected = torch.stack(norms) / norms[0]
+    assert_close(gradient_by_lag(layer, inputs, loss, 5), expected)
+
+
+@pytest.mark.parametrize("factor", [0.5, 1.0, 2.0])
+def test_an_almost_linear_rnn_multiplies_the_gradient_at_every_lag(factor):
+    _, layer = build(nn.RNN)
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+    with torch.no_grad():
+        layer.W_hh.copy_(factor * torch.eye(4))
+    norms = gradient_by_lag(layer, draw(9, 2, 3), torch.sum, 8)
+    assert_close(norms, factor ** torch.arange(9, dtype=torch.float64))
+
+
+def test_an_update_gate_that_stays_open_keeps_the_gradient_whole():
+    _, layer = build(nn.GRU)
+    nn.init.constant_(layer.b_z, 1000.0)  # H_t = H_{t-1}
+    norms = gradient_by_lag(layer, draw(12, 2, 3), loss, 11)
+    assert_close(norms, torch.ones_like(norms))
+
+
+def test_a_forget_gate_that_stays_open_hands_the_gradient_on_at_every_step():
+    _, layer = build(nn.LSTM)
+    nn.init.constant_(layer.b_f, 1000.0)
+    for gate in "ifco":  # the gates do not look at H, so all goes through C
+        nn.init.zeros_(layer.get_parameter(f"W_h{gate}"))
+    norms = gradient_by_lag(layer, draw(12, 2, 3), loss, 11)
+    assert_close(norms[1:], norms[1].expand(11))
+
+
+def test_an_rnn_that_ignores_its_state_has_no_gradient_before_the_last_step():
+    _, layer = build(nn.RNN)
+    nn.init.zeros_(layer.W_hh)
+    norms = gradient_by_lag(layer, draw(5, 2, 3), loss, 4)
+    assert norms.tolist() == [1, 0, 0, 0, 0]
+
+
+def leaky_pair(X, state):
+    """C = C + H / 2 + X and H = C: a layer that returns the C its H comes from."""
+    H, C = state or (torch.zeros_like(X), torch.zeros_like(X))
+    C = C + H / 2 + X
+    H = C * 1
+    return H, (H, C)
+
+
+def test_both_parts_of_a_state_hear_of_the_loss_from_the_next_step_alone():
+    norms = gradient_by_lag(leaky_pair, draw(4, 1, 1).requires_grad_(), torch.sum, 3)
+    # 1 from the next C and 1/2 from the next H, which each step back makes 1.5 times.
+    expected = [1] + [math.hypot(1, 0.5) * 1.5**lag for lag in range(3)]
+    assert norms.tolist() == pytest.approx(expected)
+
+
+def test_neither_the_layers_gradients_nor_the_inputs_are_touched():
+    module, _ = build(nn.GRU)
+    inputs = draw(5, 2, 3).requires_grad_()
+    gradient_by_lag(module, inputs, loss, 4)
+    assert inputs.grad is None
+    assert all(parameter.grad is None for parameter in module.parameters())
+
+
+@pytest.mark.parametrize("max_lag", [-1, 5, 100])
+def test_a_lag_that_the_sequence_does_not_have_is_refused(max_lag):
+    with pytest.raises(
+        ValueError,
+        match=f"max_lag is {max_lag}; expected 0 to 4, since the sequence has 5 steps",
+    ):
+        gradient_by_lag(RNNScratch(3, 4), torch.zeros(5, 2, 3), torch.sum, max_lag)

@@ -1,0 +1,54 @@
+"""How far back a gradient reaches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from utils.cells import state_parts
+
+
+def check_lag(max_lag: int, num_steps: int) -> None:
+    """Raise a clear error unless a sequence of ``num_steps`` has states ``max_lag`` steps before its last.
+
+    Raises:
+        ValueError: ``max_lag`` is negative or too long.
+    """
+    if not 0 <= max_lag < num_steps:
+        raise ValueError(
+            f"max_lag is {max_lag}; expected 0 to {num_steps - 1}, since the sequence has {num_steps} steps."
+        )
+
+
+# ---- Below: exported from the chapters by `make notebooks`. Edit there, not here. ----
+
+
+def gradient_by_lag(
+    rnn: nn.Module, inputs: Tensor, loss: Callable[[Tensor], Tensor], max_lag: int
+) -> Tensor:
+    """Return how the gradient of a loss at the last step depends on the lag, ``(max_lag + 1,)``.
+
+    Entry k is the norm of the loss's gradient with respect to the state k steps before the
+    last one (for an LSTM: of both its parts together), averaged over the batch and divided
+    by entry 0. ``inputs`` are ``(num_steps, batch, num_inputs)``, and ``loss`` maps the last
+    output, ``(batch, num_hiddens)``, to a scalar. ``check_lag`` says what it raises.
+    """
+    check_lag(max_lag, len(inputs))
+    states, state = [], None
+    for X in inputs.split(1):  # one step at a time, so that every state can be had
+        outputs, state = rnn(X, state)
+        # The next step reads copies: their gradients come from the future alone.
+        parts = tuple(part.clone() for part in state_parts(state))
+        state = parts if isinstance(state, tuple) else parts[0]
+        states.append(parts)
+    earlier = states[len(inputs) - 1 - max_lag : -1][::-1]  # lag 1, 2, ..., max_lag
+    flat = [outputs] + [part for parts in earlier for part in parts]
+    gradients = torch.autograd.grad(loss(outputs[0]), flat)
+    width = len(states[0])
+    by_lag = [gradients[:1]] + [
+        gradients[1 + i * width : 1 + (i + 1) * width] for i in range(max_lag)
+    ]
+    norms = torch.stack([torch.cat(g, dim=-1).norm(dim=-1).mean() for g in by_lag])
+    return norms / norms[0]
