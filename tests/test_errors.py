@@ -13,13 +13,6 @@ def test_whole_numbers_from_the_minimum_on_pass(minimum, above):
     check_counts(minimum, **{f"n{i}": minimum + more for i, more in enumerate(above)})
 
 
-@pytest.mark.parametrize("kind", [np.int32, np.int64, np.uint8])
-def test_numpys_integers_are_whole_numbers_too(kind):
-    check_counts(2, rows=kind(2))
-    with pytest.raises(ValueError, match=r"^rows is .*1.*; expected .* at least 2\.$"):
-        check_counts(2, rows=kind(1))
-
-
 def test_nothing_to_check_passes():
     check_counts()
 
@@ -42,7 +35,7 @@ def test_the_minimum_is_1_unless_given():
 
 @pytest.mark.parametrize(
     "value",
-    [2.0, 1.5, float("nan"), "3", None, [3], np.float64(2), np.array([3])],
+    [2.0, 1.5, float("nan"), "3", None, [3], np.int64(3)],
     ids=repr,
 )
 def test_what_is_no_integer_is_refused_and_shown_as_python_writes_it(value):

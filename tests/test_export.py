@@ -57,7 +57,9 @@ def test_the_shared_module_is_what_the_chapters_export():
     assert export.outdated() == {}
     assert {path.name for path in export.exported_modules()} == {
         "cells.py",
+        "gradients.py",
         "models.py",
+        "recipes.py",
     }
 
 

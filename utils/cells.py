@@ -70,8 +70,9 @@ def check_step(layer: nn.Module, X: Tensor, *states: Tensor) -> None:
     Raises:
         ValueError: a wrong shape.
     """
-    expected = [("an input", X, (len(X), layer.num_inputs))]
-    expected += [("a state", state, (len(X), layer.num_hiddens)) for state in states]
+    batch = X.shape[0] if X.dim() == 2 else 1
+    expected = [("an input", X, (batch, layer.num_inputs))]
+    expected += [("a state", state, (batch, layer.num_hiddens)) for state in states]
     for what, tensor, shape in expected:
         if tensor.shape != shape:
             raise ValueError(

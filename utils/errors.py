@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from numbers import Integral
-
 
 def check_counts(minimum: int = 1, **counts: int) -> None:
     """Raise a clear error unless every one of ``counts``, given by name, is a whole number.
@@ -12,7 +10,7 @@ def check_counts(minimum: int = 1, **counts: int) -> None:
         ValueError: one is not an integer, or below ``minimum``; the message names it.
     """
     for name, value in counts.items():
-        if not isinstance(value, Integral) or value < minimum:
+        if not isinstance(value, int) or value < minimum:
             raise ValueError(
                 f"{name} is {value!r}; expected a whole number of at least {minimum}."
             )

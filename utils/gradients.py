@@ -39,16 +39,14 @@ def gradient_by_lag(
     states, state = [], None
     for X in inputs.split(1):  # one step at a time, so that every state can be had
         outputs, state = rnn(X, state)
-        # The next step reads copies: their gradients come from the future alone.
+        # The next step reads copies: an LSTM's H depends on its C within a step too.
         parts = tuple(part.clone() for part in state_parts(state))
         state = parts if isinstance(state, tuple) else parts[0]
         states.append(parts)
-    earlier = states[len(inputs) - 1 - max_lag : -1][::-1]  # lag 1, 2, ..., max_lag
-    flat = [outputs] + [part for parts in earlier for part in parts]
-    gradients = torch.autograd.grad(loss(outputs[0]), flat)
-    width = len(states[0])
-    by_lag = [gradients[:1]] + [
-        gradients[1 + i * width : 1 + (i + 1) * width] for i in range(max_lag)
+    earlier = states[-2 : -2 - max_lag : -1]  # lag 1, 2, ..., max_lag
+    by_lag = [(outputs,), *earlier]
+    loss(outputs[0]).backward(inputs=[part for parts in by_lag for part in parts])
+    norms = [
+        torch.cat([p.grad for p in parts], -1).norm(dim=-1).mean() for parts in by_lag
     ]
-    norms = torch.stack([torch.cat(g, dim=-1).norm(dim=-1).mean() for g in by_lag])
-    return norms / norms[0]
+    return torch.stack(norms) / norms[0]

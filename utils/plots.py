@@ -78,11 +78,11 @@ def score_curves(
     _, ax = plt.subplots(figsize=(6, 3))
     groups: dict[str, list[History]] = {}
     for name, history in histories.items():
-        groups.setdefault(name.rpartition(", seed")[0] or name, []).append(history)
+        groups.setdefault(re.sub(r", seed \d+$", "", name), []).append(history)
     colors = _colors(groups)
     for name, runs in groups.items():
-        for run in runs:
-            label = name if run is runs[0] else None
+        for index, run in enumerate(runs):
+            label = name if index == 0 else None
             ax.plot(run.valid_steps, run.valid_scores, color=colors[name], label=label)
     ax.axhline(baseline, color=PALETTE["baseline"], linestyle=":", label="no memory")
     ax.set(xlabel="update", ylabel=ylabel, yscale="log")
@@ -98,7 +98,7 @@ def lag_curves(
     A name that begins with RNN, GRU or LSTM gets its network's color, and no other does. What vanishes
     altogether (0) or is no longer a number leaves a gap.
     """
-    ax = ax or plt.subplots()[1]
+    ax = ax or plt.subplots(figsize=(6, 3))[1]
     colors = _colors(curves)
     for name, curve in curves.items():
         ax.plot([float(norm) for norm in curve], label=name, color=colors[name])

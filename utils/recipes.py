@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -48,9 +50,7 @@ def train_on_text(
     )
 
 
-def squared_error(
-    model: nn.Module, batch: tuple[Tensor, Tensor], state: State
-) -> tuple[Tensor, State]:
+def squared_error(model: nn.Module, batch: Any, state: State) -> tuple[Tensor, State]:
     """Return the mean squared error of ``model(inputs)``; no state goes on to the next batch."""
     inputs, targets = batch
     return F.mse_loss(model(inputs), targets), None
@@ -72,18 +72,20 @@ def train_to_add(
     check_layer(rnn, num_inputs=2)
     device = next(rnn.parameters()).device
     model = LastStep(rnn).to(device)
-    aside = next(
+    held_out = next(
         fresh_batches(adding_problem, 1000, num_steps, seed=999, device=device)(0)
     )
-    with_no_gradient = torch.no_grad()(
-        lambda m: squared_error(m, aside, None)[0].item()
-    )
+
+    @torch.no_grad()
+    def validate(model: nn.Module) -> float:
+        return squared_error(model, held_out, None)[0].item()
+
     return train(
         model,
         torch.optim.Adam(model.parameters(), lr=lr),
         fresh_batches(adding_problem, 64, num_steps, seed=seed, device=device),
         updates=updates,
         loss=squared_error,
-        validate=with_no_gradient,
+        validate=validate,
         validate_every=50,
     )
