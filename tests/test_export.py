@@ -59,6 +59,7 @@ def test_the_shared_module_is_what_the_chapters_export():
         "cells.py",
         "gradients.py",
         "models.py",
+        "probes.py",
         "recipes.py",
     }
 

@@ -61,7 +61,7 @@ def test_text_in_the_data_cannot_end_or_swallow_the_script(text):
     shown = page({"text": text})
     assert text not in shown
     assert shown.endswith("</script>")
-    payload = re.search(r"draw\(root, (.*), \{.*?\}\);", shown).group(1)
+    payload = re.search(r"draw\(root, (.*), \{.*?\}, dom\);", shown).group(1)
     assert json.loads(payload) == {"text": text}
 
 

@@ -1,6 +1,6 @@
 """The shared module of the course *Unrolled*: what the chapters build, import and measure with.
 
 Each submodule may import only those before it in this list: ``errors``, ``files``, ``progress``, ``device``,
-``text``, ``tasks``, ``cells``, ``gradients``, ``models``, ``runs``, ``training``, ``recipes``, ``decoding``, ``checks``,
+``text``, ``tasks``, ``cells``, ``gradients``, ``probes``, ``models``, ``runs``, ``training``, ``recipes``, ``decoding``, ``checks``,
 ``plots``, ``explorers``, ``live``.
 """

@@ -129,12 +129,14 @@ def check_module(
         )
 
 
-def copy_gates(module: nn.RNNBase, layer: nn.Module, gates: str) -> None:
-    """Copy PyTorch's stacked, transposed weights into ``W_x?``, ``W_h?`` and ``b_?`` of ``layer``.
+def copy_gates(module: nn.RNNBase, layer: nn.Module, gates: str) -> nn.Module:
+    """Return ``layer`` with PyTorch's stacked, transposed weights in its ``W_x?``, ``W_h?`` and ``b_?``.
 
-    ``gates`` holds the letters of the gates in PyTorch's order. Its two biases are added, except for
-    a GRU's candidate, which comes last and keeps them apart as ``b_h`` and ``b_hh``.
+    It moves to the device and dtype of ``module``. ``gates`` holds the letters of the gates in PyTorch's
+    order. Its two biases are added, except for a GRU's candidate, which comes last and keeps them apart
+    as ``b_h`` and ``b_hh``.
     """
+    layer.to(module.weight_hh_l0)
     stacked = (
         module.weight_ih_l0.T,
         module.weight_hh_l0.T,
@@ -148,6 +150,7 @@ def copy_gates(module: nn.RNNBase, layer: nn.Module, gates: str) -> None:
         if isinstance(module, nn.GRU):
             layer.b_h.copy_(module.bias_ih_l0.chunk(3)[-1])
             layer.b_hh.copy_(module.bias_hh_l0.chunk(3)[-1])
+    return layer
 
 
 # ---- Below: exported from the chapters by `make notebooks`. Edit there, not here. ----
@@ -258,7 +261,8 @@ class StepwiseLayer(nn.Module):
         check_inputs(self, inputs, state, self.num_states)
         zeros = inputs.new_zeros(1, inputs.shape[1], self.num_hiddens)
         parts = (zeros,) * self.num_states if state is None else state_parts(state)
-        parts, outputs = tuple(part[0] for part in parts), []
+        parts = tuple(part[0] for part in parts)
+        outputs = []
         for X in inputs:  # X: (batch, num_inputs)
             parts = state_parts(self.step(X, *parts))
             outputs.append(parts[0])  # H: (batch, num_hiddens)
@@ -281,28 +285,30 @@ class GRUScratch(StepwiseLayer):
             self.b_hh = uniform_parameter(num_hiddens, bound=num_hiddens**-0.5)
 
     def gates(self, X: Tensor, H: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the reset and the update gate, both ``(batch, num_hiddens)``."""
+        """Return reset and update gate, both of the shape of ``H (batch, num_hiddens)``."""
         check_step(self, X, H)
         r = torch.sigmoid(X @ self.W_xr + H @ self.W_hr + self.b_r)
         z = torch.sigmoid(X @ self.W_xz + H @ self.W_hz + self.b_z)
         return r, z
 
-    def step(self, X: Tensor, H: Tensor) -> Tensor:
-        """Return the next state from ``X (batch, num_inputs)`` and ``H (batch, num_hiddens)``."""
-        r, z = self.gates(X, H)
+    def candidate(self, X: Tensor, H: Tensor, r: Tensor) -> Tensor:
+        """Return what the state would be if nothing were kept, ``(batch, num_hiddens)``."""
         if self.reset_after:
-            n = torch.tanh(X @ self.W_xh + self.b_h + r * (H @ self.W_hh + self.b_hh))
-        else:
-            n = torch.tanh(X @ self.W_xh + self.b_h + (r * H) @ self.W_hh)
-        return (1 - z) * n + z * H
+            return torch.tanh(
+                X @ self.W_xh + self.b_h + r * (H @ self.W_hh + self.b_hh)
+            )
+        return torch.tanh(X @ self.W_xh + self.b_h + (r * H) @ self.W_hh)
+
+    def step(self, X: Tensor, H: Tensor) -> Tensor:
+        """Return the next state from ``X (batch, num_inputs)`` and the last state."""
+        r, z = self.gates(X, H)
+        return (1 - z) * self.candidate(X, H, r) + z * H
 
     @classmethod
     def from_torch(cls, module: nn.GRU, reset_after: bool = True) -> "GRUScratch":
         """Return a layer with the weights of ``module`` (one layer, one direction)."""
         check_module(module, nn.GRU, reset_after)
-        layer = cls(module.input_size, module.hidden_size).to(module.weight_hh_l0)
-        copy_gates(module, layer, "rzh")
-        return layer
+        return copy_gates(module, cls(module.input_size, module.hidden_size), "rzh")
 
 
 class LSTMScratch(StepwiseLayer):
@@ -337,9 +343,7 @@ class LSTMScratch(StepwiseLayer):
     def from_torch(cls, module: nn.LSTM) -> "LSTMScratch":
         """Return a layer with the weights of ``module`` (one layer, one direction)."""
         check_module(module, nn.LSTM)
-        layer = cls(module.input_size, module.hidden_size).to(module.weight_hh_l0)
-        copy_gates(module, layer, "ifco")
-        return layer
+        return copy_gates(module, cls(module.input_size, module.hidden_size), "ifco")
 
 
 def set_forget_bias(layer: LSTMScratch | nn.LSTM, bias: float | Tensor) -> None:

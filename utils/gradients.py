@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from utils.cells import state_parts
 
@@ -50,3 +51,20 @@ def gradient_by_lag(
         torch.cat([p.grad for p in parts], -1).norm(dim=-1).mean() for parts in by_lag
     ]
     return torch.stack(norms) / norms[0]
+
+
+def text_gradient_by_lag(model: nn.Module, ids: Tensor, max_lag: int = 50) -> Tensor:
+    """Return how a language model's gradient depends on the lag, ``(max_lag + 1,)``.
+
+    The loss is that of one character, at 64 places of the text ``ids (n,)``, each after
+    ``max_lag + 10`` others. Like ``gradient_by_lag`` otherwise.
+    """
+    length = max_lag + 10
+    pieces = ids[: 64 * length].view(64, length).t()  # (num_steps, batch)
+    targets = ids[length : 64 * length + 1 : length]
+    inputs = F.one_hot(pieces, model.vocab_size).to(model.W_hq.dtype)
+
+    def loss(H: Tensor) -> Tensor:
+        return F.cross_entropy(H @ model.W_hq + model.b_q, targets, reduction="sum")
+
+    return gradient_by_lag(model.rnn, inputs, loss, max_lag).cpu()

@@ -40,7 +40,7 @@ def train_on_text(
         model,
         optimizer,
         lambda epoch: consecutive_batches(
-            train_ids, 32, num_steps, offset=7 * epoch % num_steps
+            train_ids, 32, num_steps, offset=(7 * epoch) % num_steps
         ),
         updates=updates,
         scheduler=scheduler,

@@ -1,7 +1,7 @@
 """Figures that answer back on any page: plain JavaScript, no kernel, no library, no network.
 
-Each figure is one file here, ``NAME.js``, that holds one function ``(root, data, palette) => {...}``.
-It fills ``root``, a ``<div>`` that holds the text fallback until then.
+Each figure is one file here, ``NAME.js``, that holds one function ``(root, data, palette, dom) => {...}``.
+It fills ``root``, a ``<div>`` that holds the text fallback until then; ``shared/dom.js`` is what it draws with.
 """
 
 from __future__ import annotations
@@ -36,7 +36,6 @@ def show(name: str, data: Any, *, title: str, fallback: str) -> HTML:
     if not path.is_file():
         known = ", ".join(sorted(p.stem for p in LIVE_DIR.glob("*.js")))
         raise ValueError(f"no live figure is called {name!r}; expected one of {known}.")
-    script = path.read_text(encoding="utf-8").strip().removesuffix(";")
     payload = json.dumps(
         data, ensure_ascii=False, allow_nan=False, sort_keys=True
     ).replace("<", "\\u003c")
@@ -54,7 +53,14 @@ def show(name: str, data: Any, *, title: str, fallback: str) -> HTML:
         f"const root = document.querySelector('#{identity}:not([data-ready]) .live-root');\n"
         "if (!root) return;\n"
         f"root.parentElement.dataset.ready = 'true';\n"
-        f"const draw = {script};\n"
-        f"draw(root, {payload}, {json.dumps(PALETTE)});\n"
+        f"const draw = {_script(name)};\n"
+        f"const dom = {_script('shared/dom')};\n"
+        f"draw(root, {payload}, {json.dumps(PALETTE)}, dom);\n"
         "})();</script>"
     )
+
+
+def _script(name: str) -> str:
+    """Return the expression that a file holds."""
+    source = (LIVE_DIR / f"{name}.js").read_text(encoding="utf-8")
+    return source.strip().removesuffix(";")

@@ -3,8 +3,7 @@
    quantities: [{key, name, low, high}, ...], values: {key: [[a number per character] per unit]}, start: 0}.
    A quantity with low >= 0 is a gate, written 0.42; all else has a sign, +0.42. The parts of the formula
    between semicolons stand on lines of their own; its keys need not be quantities. */
-(root, data, palette) => {
-  const SVG = "http://www.w3.org/2000/svg";
+(root, data, palette, { make, element }) => {
   const LEFT = 34, RIGHT = 12, TOP = 14, HEIGHT = 110, BOTTOM = 34, STRONGEST = 0.45, APART = 15;
   const { units, quantities, values } = data;
   const characters = [...data.text];
@@ -19,19 +18,6 @@
   }
   const state = { unit: 0, quantity: 0, place: data.start || 0 };
 
-  const make = (tag, attributes, parent, text) => {
-    const node = document.createElementNS(SVG, tag);
-    for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-    if (text !== undefined) node.textContent = text;
-    parent.append(node);
-    return node;
-  };
-  const element = (tag, parent, text) => {
-    const node = document.createElement(tag);
-    if (text !== undefined) node.textContent = text;
-    parent.append(node);
-    return node;
-  };
   const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
   const signed = key => !quantities.some(quantity => quantity.key === key && quantity.low >= 0);
   const written = (key, value) => {

@@ -1,25 +1,10 @@
 /* How far the gradient of h_t = tanh(weight h_{t-1} + scale x_t) reaches back.
    data: {x: [more than 50 numbers], weight, scale}; the last two are where the sliders start. */
-(root, data, palette) => {
-  const SVG = "http://www.w3.org/2000/svg";
+(root, data, palette, { make, element }) => {
   const LEFT = 46, RIGHT = 12, TOP = 30, HEIGHT = 220, BOTTOM = 46, LOWEST = -12, HIGHEST = 6, DECADES = 3;
   const steps = data.x.length;
   if (steps <= 50) throw new Error(`gradient_reach: x holds ${steps} numbers; expected more than 50.`);
   const lags = [10, 50, steps - 1];
-
-  const make = (tag, attributes, parent, text) => {
-    const node = document.createElementNS(SVG, tag);
-    for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-    if (text !== undefined) node.textContent = text;
-    parent.append(node);
-    return node;
-  };
-  const element = (tag, parent, text) => {
-    const node = document.createElement(tag);
-    if (text !== undefined) node.textContent = text;
-    parent.append(node);
-    return node;
-  };
 
   // sizes[k] is |dh_T / dh_{T-k}|: the product of the last k factors |weight (1 - h_t²)|.
   const compute = (weight, scale) => {

@@ -1,26 +1,11 @@
 /* Perplexity, three ways. data: {batches: [{loss, tokens}, ...], max_loss}, losses in nats. */
-(root, data, palette) => {
-  const SVG = "http://www.w3.org/2000/svg";
+(root, data, palette, { make, element }) => {
   const LEFT = 44, TOP = 14, HEIGHT = 170, WIDTH = 376, GAP = 8, STEP = 0.05;
   const start = data.batches.map(batch => batch.loss);
   const losses = [...start];
   const tokens = data.batches.map(batch => batch.tokens);
   const total = tokens.reduce((a, b) => a + b, 0);
   const y = loss => TOP + HEIGHT * (1 - loss / data.max_loss);
-
-  const make = (tag, attributes, parent, text) => {
-    const node = document.createElementNS(SVG, tag);
-    for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-    if (text !== undefined) node.textContent = text;
-    parent.append(node);
-    return node;
-  };
-  const element = (tag, parent, text) => {
-    const node = document.createElement(tag);
-    if (text !== undefined) node.textContent = text;
-    parent.append(node);
-    return node;
-  };
 
   root.replaceChildren();
   element("p", root, "Drag a bar, or focus it and use the arrow keys, to change the loss of that batch. " +
