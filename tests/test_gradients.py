@@ -8,7 +8,8 @@ from torch import nn
 from torch.autograd.functional import jacobian
 
 from utils.cells import GRUScratch, LSTMScratch, RNNScratch
-from utils.gradients import gradient_by_lag
+from utils.gradients import gradient_by_lag, text_gradient_by_lag
+from utils.models import LanguageModel
 
 SCRATCH = {nn.RNN: RNNScratch, nn.GRU: GRUScratch, nn.LSTM: LSTMScratch}
 kinds = pytest.mark.parametrize("kind", SCRATCH, ids=lambda kind: kind.__name__)
@@ -151,3 +152,29 @@ def test_a_lag_that_the_sequence_does_not_have_is_refused(max_lag):
         match=f"max_lag is {max_lag}; expected 0 to 4, since the sequence has 5 steps",
     ):
         gradient_by_lag(RNNScratch(3, 4), torch.zeros(5, 2, 3), torch.sum, max_lag)
+
+
+@pytest.mark.parametrize("build", [nn.RNN, nn.GRU, nn.LSTM])
+def test_on_text_the_loss_is_that_of_the_character_after_each_piece(build):
+    torch.manual_seed(0)
+    model = LanguageModel(build(5, 4), 5).double()
+    ids = torch.randint(5, (64 * 13 + 1,))
+    pieces = ids[:-1].view(64, 13).t()
+    inputs = nn.functional.one_hot(pieces, 5).double()
+    targets = ids[13::13]
+
+    def loss(H):
+        logits = H @ model.W_hq + model.b_q
+        return nn.functional.cross_entropy(logits, targets, reduction="sum")
+
+    torch.testing.assert_close(
+        text_gradient_by_lag(model, ids, max_lag=3),
+        gradient_by_lag(model.rnn, inputs, loss, 3),
+    )
+
+
+@pytest.mark.parametrize("shape", [(64 * 13,), (64 * 13 + 1, 1)], ids=str)
+def test_a_text_too_short_for_64_pieces_is_refused(shape):
+    model = LanguageModel(nn.RNN(5, 4), 5)
+    with pytest.raises(ValueError, match=r"n of at least 833, 64 pieces of max_lag"):
+        text_gradient_by_lag(model, torch.zeros(shape, dtype=torch.int64), max_lag=3)

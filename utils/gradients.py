@@ -23,6 +23,19 @@ def check_lag(max_lag: int, num_steps: int) -> None:
         )
 
 
+def check_pieces(ids: Tensor, length: int) -> None:
+    """Raise a clear error unless a text can be cut into 64 pieces of ``length`` and one more character.
+
+    Raises:
+        ValueError: ``ids`` are not one text, ``(n,)``, or too short.
+    """
+    if ids.dim() != 1 or len(ids) < 64 * length + 1:
+        raise ValueError(
+            f"ids have shape {tuple(ids.shape)}; expected (n,) with n of at least {64 * length + 1}, "
+            f"64 pieces of max_lag + 10 = {length} characters and one more."
+        )
+
+
 # ---- Below: exported from the chapters by `make notebooks`. Edit there, not here. ----
 
 
@@ -57,9 +70,11 @@ def text_gradient_by_lag(model: nn.Module, ids: Tensor, max_lag: int = 50) -> Te
     """Return how a language model's gradient depends on the lag, ``(max_lag + 1,)``.
 
     The loss is that of one character, at 64 places of the text ``ids (n,)``, each after
-    ``max_lag + 10`` others. Like ``gradient_by_lag`` otherwise.
+    ``max_lag + 10`` others; ``check_pieces`` says what it raises. Otherwise it is like
+    ``gradient_by_lag``.
     """
     length = max_lag + 10
+    check_pieces(ids, length)
     pieces = ids[: 64 * length].view(64, length).t()  # (num_steps, batch)
     targets = ids[length : 64 * length + 1 : length]
     inputs = F.one_hot(pieces, model.vocab_size).to(model.W_hq.dtype)
