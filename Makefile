@@ -69,8 +69,8 @@ colab-check: .venv/dev.done .venv-colab/done ## run the chapters as Colab would
 repo: .venv/book.done ## change the repository's address everywhere: make repo URL=https://github.com/someone/unrolled
 	$(BIN)/python -m tools repo $(URL)
 
-results: .venv/dev.done ## train the reference models, write book/results (needs The Time Machine)
-	$(BIN)/python -m tools results
+results: .venv/dev.done ## measure what the chapters quote, write book/results: make results STUDY=depth (texts, depth, dates; default: all)
+	$(BIN)/python -m tools results $(STUDY)
 
 screenshot: .venv/dev.done chromium book ## photograph the built book for the README
 	$(BIN)/python -m tools screenshot

@@ -57,8 +57,12 @@ def test_the_shared_module_is_what_the_chapters_export():
     assert export.outdated() == {}
     assert {path.name for path in export.exported_modules()} == {
         "cells.py",
+        "checks.py",
+        "decoding.py",
         "gradients.py",
         "models.py",
+        "ngrams.py",
+        "padding.py",
         "probes.py",
         "recipes.py",
     }

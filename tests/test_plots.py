@@ -299,3 +299,26 @@ def test_an_unknown_diagram_is_refused_and_the_known_ones_are_named():
         ValueError, match="no drawing is called 'cel'; expected one of cell, unrolled"
     ):
         diagram("cel")
+
+
+def test_an_alignment_map_has_a_row_for_each_character_written():
+    weights = torch.eye(2, 3)
+    ax = plots.alignment_map("a b", "xy", weights)
+    assert ax.images[0].get_array().tolist() == weights.tolist()
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["a", "␣", "b"]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["x", "y"]
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        (torch.zeros(3, 2), r"weights have shape \(3, 2\); expected \(2, 3\)"),
+        (
+            torch.full((2, 3), 1.5),
+            "weights has values from 1.5 to 1.5; expected 0 to 1",
+        ),
+    ],
+)
+def test_an_alignment_map_refuses_other_weights(weights, message):
+    with pytest.raises(ValueError, match=message):
+        plots.alignment_map("a b", "xy", weights)

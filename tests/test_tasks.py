@@ -11,9 +11,12 @@ from utils.tasks import (
     MarkovSource,
     adding_problem,
     adding_problem_baseline,
+    blank_out,
     copy_memory,
     copy_memory_baseline,
     fresh_batches,
+    sentences,
+    word_starts,
 )
 
 seeds = st.integers(0, 1000)
@@ -309,3 +312,126 @@ def test_batches_draw_nothing_from_the_global_generator(task):
 def test_batches_come_on_the_device_that_was_asked_for(task):
     batch = next(fresh_batches(task, 2, 10, device="meta")(0))
     assert {tensor.device.type for tensor in batch} == {"meta"}
+
+
+# ---- Blanks ----
+
+shares = st.floats(0.05, 0.95)
+
+
+@given(st.integers(1, 20), st.integers(1, 5), shares, seeds)
+def test_a_blank_is_exactly_where_the_mask_is_and_nothing_else_changes(
+    num_steps, batch, share, seed
+):
+    ids = torch.randint(1, 9, (num_steps, batch), generator=seeded(seed))
+    before = ids.clone()
+    blanked, mask = blank_out(ids, share, seeded(seed))
+    assert torch.equal(ids, before)
+    assert mask.dtype == torch.bool
+    assert blanked.dtype == torch.int64
+    assert torch.equal(blanked == 0, mask)
+    assert torch.equal(blanked[~mask], ids[~mask])
+
+
+@pytest.mark.parametrize("share", [0.15, 0.5, 0.9])
+def test_so_many_places_are_blanks(share):
+    _, mask = blank_out(torch.ones(400, 50, dtype=torch.int64), share, seeded(0))
+    assert mask.float().mean().item() == pytest.approx(share, abs=0.015)
+    assert mask.float().mean(0).min() > share - 0.12  # in every row
+    assert mask.float().mean(1).max() < share + 0.35  # and not whole steps
+
+
+def test_unless_another_share_is_given_one_of_seven_is_a_blank():
+    _, mask = blank_out(torch.ones(400, 50, dtype=torch.int64), generator=seeded(0))
+    assert mask.float().mean().item() == pytest.approx(0.15, abs=0.01)
+
+
+@given(shares, seeds)
+def test_the_generator_repeats_the_blanks_and_goes_on_to_others(share, seed):
+    generator, ids = seeded(seed), torch.ones(50, 8, dtype=torch.int64)
+    first, second = blank_out(ids, share, generator), blank_out(ids, share, generator)
+    assert same(first, blank_out(ids, share, seeded(seed)))
+    assert not torch.equal(first[1], second[1])
+
+
+def test_on_another_device_the_blanks_are_there_and_are_the_same():
+    generator, ids = seeded(3), torch.ones(50, 8, dtype=torch.int64)
+    blanked, mask = blank_out(ids.to("meta"), 0.5, generator)
+    assert blanked.device.type == mask.device.type == "meta"
+    expected = seeded(3)  # as much was drawn as for the CPU
+    blank_out(ids, 0.5, expected)
+    assert torch.equal(generator.get_state(), expected.get_state())
+
+
+@pytest.mark.parametrize("share", [0, 1, -0.1, 1.5, float("nan")])
+def test_no_blanks_and_nothing_but_blanks_are_refused(share):
+    with pytest.raises(
+        ValueError,
+        match=f"^share is {share}; expected a probability between 0 and 1, such as 0",
+    ):
+        blank_out(torch.ones(5, 2, dtype=torch.int64), share)
+
+
+# ---- Words without spaces ----
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("One. Two! Three? Four", ["One.", "Two!", "Three?", "Four"]),
+        ("over two\nlines. Next.\nOne", ["over two\nlines.", "Next.", "One"]),
+        ("Chapter 1\n\nIt began.", ["Chapter 1", "It began."]),
+        ("a\n \n\n b", ["a", "b"]),
+        ("3.5 meters... or so. No", ["3.5 meters...", "or so.", "No"]),
+        ('"Well." he said.', ['"Well." he said.']),
+        ("  spaced.  ", ["spaced."]),
+        ("", []),
+        (" \n\n ", []),
+    ],
+)
+def test_a_sentence_ends_at_its_mark_or_an_empty_line(text, expected):
+    assert sentences(text) == expected
+
+
+@given(st.text("ab.!? \n", max_size=40))
+def test_sentences_together_are_the_text_and_none_is_empty(text):
+    pieces = sentences(text)
+    assert "".join("".join(pieces).split()) == "".join(text.split())
+    assert all(piece == piece.strip() != "" for piece in pieces)
+
+
+def rebuild(letters, labels):
+    """Return the words, with one space before each label 1 but the first."""
+    spaced = [
+        " " * label + letter for letter, label in zip(letters, labels, strict=True)
+    ]
+    return "".join(spaced)[1:]
+
+
+@pytest.mark.parametrize(
+    ("sentence", "letters", "labels"),
+    [
+        ("the tide", "thetide", [1, 0, 0, 1, 0, 0, 0]),
+        ("a", "a", [1]),
+        ("  a\nbc  d ", "abcd", [1, 1, 0, 1]),
+    ],
+)
+def test_a_label_is_1_where_a_word_begins(sentence, letters, labels):
+    assert word_starts(sentence) == (letters, labels)
+
+
+@given(st.text(max_size=30).filter(str.split))
+def test_letters_and_labels_give_the_sentence_back(sentence):
+    letters, labels = word_starts(sentence)
+    assert len(labels) == len(letters) > 0
+    assert labels[0] == 1
+    assert {*labels} <= {0, 1}
+    assert rebuild(letters, labels) == " ".join(sentence.split())
+
+
+@pytest.mark.parametrize("sentence", ["", " ", "\n \t"])
+def test_a_sentence_without_words_is_refused(sentence):
+    with pytest.raises(
+        ValueError, match=r"^the sentence is '.*'; expected at least one"
+    ):
+        word_starts(sentence)

@@ -88,13 +88,17 @@ def test_evaluating_in_pieces_of_no_steps_is_refused(make_model, ids, num_steps)
 # ---- The recipe ----
 
 
-def test_the_one_cycle_rate_rises_to_its_peak_and_falls_to_almost_0(make_model):
-    optimizer, scheduler = adamw_one_cycle(make_model(), 0.1, 100)
+def rates_of(optimizer, scheduler, updates):
     rates = []
-    for _ in range(100):
+    for _ in range(updates):
         rates.append(optimizer.param_groups[0]["lr"])
         optimizer.step()
         scheduler.step()
+    return rates
+
+
+def test_the_one_cycle_rate_rises_to_its_peak_and_falls_to_almost_0(make_model):
+    rates = rates_of(*adamw_one_cycle(make_model(), 0.1, 100), 100)
     assert max(rates) == pytest.approx(0.1, rel=0.01)
     assert 0 < rates.index(max(rates)) < 50
     assert rates[-1] < 1e-4
@@ -135,6 +139,30 @@ def test_a_recipe_that_cannot_work_is_refused(make_model, lr, updates, decay):
         match=f"lr is {lr}, updates is {updates} and weight_decay is {decay}; expected",
     ):
         adamw_one_cycle(make_model(), lr, updates, decay)
+
+
+@given(st.integers(3, 60), st.data())
+def test_the_highest_rate_comes_after_the_warm_up_share_of_the_updates(updates, data):
+    rising = data.draw(st.integers(2, updates - 1))
+    recipe = adamw_one_cycle(nn.Linear(1, 1), 0.1, updates, warm_up=rising / updates)
+    rates = rates_of(*recipe, updates)
+    assert rates[rising - 1] == max(rates) == pytest.approx(0.1)
+    assert rates[:rising] == sorted(rates[:rising])
+    assert rates[rising - 1 :] == sorted(rates[rising - 1 :], reverse=True)
+
+
+def test_the_rate_rises_for_three_tenths_of_the_updates_unless_given():
+    rates = rates_of(*adamw_one_cycle(nn.Linear(1, 1), 0.1, 100), 100)
+    assert rates.index(max(rates)) == 29
+
+
+@pytest.mark.parametrize("warm_up", [0, 0.0, 1, 1.0, -0.1, 1.5, math.nan])
+def test_a_warm_up_that_is_no_share_between_0_and_1_is_refused(make_model, warm_up):
+    with pytest.raises(
+        ValueError,
+        match=f"^warm_up is {warm_up}; expected a share of the updates between 0 and 1",
+    ):
+        adamw_one_cycle(make_model(), 0.1, 100, warm_up=warm_up)
 
 
 # ---- Training ----

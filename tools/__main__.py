@@ -72,13 +72,19 @@ def run_repo(arguments: argparse.Namespace) -> int:
     return _report(repository.move_to(arguments.url), check=False)
 
 
-def run_results(_: argparse.Namespace) -> int:
-    """Train the reference models and write book/results."""
-    from tools import (
-        results,  # imports PyTorch, which the other commands need not wait for
-    )
+STUDIES = ("texts", "depth", "dates")
 
-    return results.write()
+
+def run_results(arguments: argparse.Namespace) -> int:
+    """Measure what the chapters quote and write book/results."""
+    # They import PyTorch, which the other commands need not wait for.
+    from tools import date_study, depth_study, results
+
+    measures = (results.measure, depth_study.measure, date_study.measure)
+    chosen = dict(zip(STUDIES, measures, strict=True))
+    for name in arguments.studies or STUDIES:
+        results.write(chosen[name]())
+    return 0
 
 
 def run_screenshot(_: argparse.Namespace) -> int:
@@ -124,7 +130,9 @@ def parser() -> argparse.ArgumentParser:
     add(
         "results",
         run_results,
-        "train the reference models and write book/results/*.json (needs The Time Machine)",
+        "measure what the chapters quote and write book/results/*.json (`texts` needs The Time Machine)",
+    ).add_argument(
+        "studies", nargs="*", choices=STUDIES, metavar="STUDY", help="default: all"
     )
     add(
         "screenshot",

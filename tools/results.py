@@ -6,7 +6,7 @@ import itertools
 import json
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +17,8 @@ from tools.notebook import ROOT
 from utils.cells import set_forget_bias
 from utils.device import get_device, set_seed
 from utils.files import write_atomically
-from utils.models import LanguageModel, NGramModel, ngram_perplexity
+from utils.models import LanguageModel
+from utils.ngrams import NGramModel, ngram_perplexity
 from utils.recipes import train_on_text
 from utils.text import Vocab, load_text, normalize, split
 
@@ -131,6 +132,7 @@ def best_of(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def measure() -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield, for each text, its name and all that its JSON file holds."""
+    load(OTHER_TEXT)  # if it is missing, say so at once
     corpus = load(CHOSEN_ON)
     tried = [try_all(network, corpus) for network in EQUAL_WIDTH + EQUAL_PARAMETERS]
     chosen = [best_of(rows) for rows in tried]
@@ -160,22 +162,28 @@ def report(name: str, corpus: Corpus, runs: list[dict[str, Any]]) -> dict[str, A
         )
         for order in range(1, 8)
     }
+    recipe = (
+        f"{UPDATES} updates of 32 x 64 characters, AdamW, one cycle, clipped at 1; layers of "
+        f"torch.nn, forget-gate bias 1; rate and decay chosen on {CHOSEN_ON} by the mean of {len(SEEDS)} seeds"
+    )
+    text = f"{name}, letters and spaces, last 10% held out"
+    return header(text, recipe) | {"runs": runs, "ngrams": ngrams}
+
+
+def header(text: str, recipe: str) -> dict[str, str]:
+    """Return what was measured on, how and where: the head of a file of results."""
     return {
-        "text": f"{name}, letters and spaces, last 10% held out",
+        "text": text,
         "command": "make results",
         "machine": machine(),
         "torch": torch.__version__,
-        "recipe": f"{UPDATES} updates of 32 x 64 characters, AdamW, one cycle, clipped at 1; layers of "
-        f"torch.nn, forget-gate bias 1; rate and decay chosen on {CHOSEN_ON} by the mean of {len(SEEDS)} seeds",
-        "runs": runs,
-        "ngrams": ngrams,
+        "recipe": recipe,
     }
 
 
-def write() -> int:
-    """Measure and write the results, a file for each text; return the exit status."""
-    load(OTHER_TEXT)  # if it is missing, say so at once
-    for name, results in measure():
+def write(study: Iterable[tuple[str, dict[str, Any]]]) -> int:
+    """Write the results of a study, a file for each name that it yields; return the exit status."""
+    for name, results in study:
         text = json.dumps(results, indent=2, ensure_ascii=False) + "\n"
         write_atomically(target(name), text.encode())
         print(f"written to {target(name).relative_to(ROOT)}")

@@ -94,6 +94,26 @@ def _check_like(what: str, tensor: Tensor, weight: Tensor) -> None:
         )
 
 
+def check_settings(module: nn.RNNBase, **settings: Any) -> None:
+    """Raise a clear error unless ``module`` has the ``settings``, and none that we do not build.
+
+    Raises:
+        ValueError: another setting, such as ``batch_first=True``.
+    """
+    supported = {
+        "bias": True,
+        "batch_first": False,
+        "proj_size": 0,
+        "nonlinearity": "tanh",
+    }
+    for name, value in (settings | supported).items():
+        if getattr(module, name, value) != value:
+            raise ValueError(
+                f"got a {type(module).__name__} with {name}={getattr(module, name)!r}; "
+                f"only {name}={value!r} is supported."
+            )
+
+
 def check_module(
     module: nn.Module, expected: type[nn.RNNBase], reset_after: bool = True
 ) -> None:
@@ -108,20 +128,7 @@ def check_module(
         raise TypeError(
             f"got a {type(module).__name__}; expected a torch.nn.{expected.__name__}."
         )
-    supported = {
-        "num_layers": 1,
-        "bidirectional": False,
-        "bias": True,
-        "batch_first": False,
-        "proj_size": 0,
-        "nonlinearity": "tanh",
-    }
-    for name, value in supported.items():
-        if getattr(module, name, value) != value:
-            raise ValueError(
-                f"got a {expected.__name__} with {name}={getattr(module, name)!r}; "
-                f"only {name}={value!r} is supported."
-            )
+    check_settings(module, num_layers=1, bidirectional=False)
     if not reset_after:
         raise ValueError(
             "from_torch got reset_after=False; expected True: nn.GRU applies the reset gate after the matrix "

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
+
+from utils.errors import check_counts
 
 
 def check_shape(
@@ -88,3 +92,40 @@ def _check(passed: bool, name: str, expected: str, actual: str, hint: str) -> No
             + (f" Hint: {hint}" if hint else "")
         )
     print(f"✓ {name}: {expected}")
+
+
+# ---- Below: exported from the chapters by `make notebooks`. Edit there, not here. ----
+
+
+@torch.no_grad()
+def check_causal(
+    name: str,
+    predict: Callable[[Tensor], Tensor],
+    ids: Tensor,
+    vocab_size: int,
+    tolerance: float = 1e-5,
+) -> None:
+    """Check that changing the future does not change the past; say so.
+
+    ``predict`` maps ids ``(num_steps, batch)`` to scores, time first: for a language model in
+    eval mode, ``lambda ids: model(ids)[0]``. For every step, all ids from there on are replaced
+    by others; no score of an earlier step may then differ by more than ``tolerance``.
+
+    Raises:
+        AssertionError: one does.
+        ValueError: fewer than 2 steps, or fewer than 2 characters to choose from.
+    """
+    check_counts(2, num_steps=len(ids), vocab_size=vocab_size)
+    scores, leaks = predict(ids), []
+    for step in range(1, len(ids)):
+        changed = torch.cat([ids[:step], (ids[step:] + 1) % vocab_size])
+        moved = (predict(changed)[:step] - scores[:step]).abs()
+        if not moved.max() <= tolerance:  # NaN is no proof either
+            leaks.append(step)
+    _check(
+        not leaks,
+        name,
+        "the past stays when the future changes",
+        f"other scores before the change, for changes from steps {leaks} on",
+        "does a layer read from right to left, or do the inputs hold the targets?",
+    )

@@ -2,136 +2,32 @@
 
 from __future__ import annotations
 
-import math
-from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from utils.cells import State, uniform_parameter
-
-
-def check_layer(rnn: nn.Module, num_inputs: int | None = None) -> int:
-    """Return the number of hidden units of ``rnn``, or raise unless a model of ours can use it.
-
-    Raises:
-        TypeError: ``rnn`` is no recurrent layer.
-        ValueError: it does not read ``num_inputs`` (None: any number), or it is bidirectional,
-            batch-first or projected.
-    """
-    inputs = getattr(rnn, "num_inputs", getattr(rnn, "input_size", None))
-    hiddens = getattr(rnn, "num_hiddens", getattr(rnn, "hidden_size", None))
-    name = type(rnn).__name__
-    if inputs is None or hiddens is None:
-        raise TypeError(f"the model got a {name}; expected a recurrent layer.")
-    for setting in ("batch_first", "bidirectional", "proj_size"):
-        if getattr(rnn, setting, False):
-            raise ValueError(
-                f"the model got a {name} with {setting}={getattr(rnn, setting)!r}; expected "
-                "a layer that reads (num_steps, batch, num_inputs) in one direction."
-            )
-    if num_inputs is not None and inputs != num_inputs:
-        raise ValueError(
-            f"the model got a {name} with {inputs} inputs; expected {num_inputs} "
-            "(for one-hot characters, the vocabulary's size)."
-        )
-    return hiddens
-
-
-def check_ids(ids: Tensor, vocab_size: int) -> None:
-    """Raise a clear error unless ``ids`` are character ids, int64 ``(num_steps, batch)``.
-
-    The range is checked on the CPU only: on a GPU it would stop the pipeline at every batch.
-
-    Raises:
-        TypeError: the dtype is not int64.
-        ValueError: the shape is not ``(num_steps, batch)``, or an id is outside ``0 .. vocab_size - 1``.
-    """
-    if ids.dtype != torch.int64:
-        raise TypeError(
-            f"ids have dtype {ids.dtype}; expected torch.int64, as Vocab.encode returns them."
-        )
-    if ids.dim() != 2 or ids.numel() == 0:
-        raise ValueError(
-            f"ids have shape {tuple(ids.shape)}; expected (num_steps, batch), neither of them 0. "
-            "For one text use ids.unsqueeze(1)."
-        )
-    if (
-        ids.device.type == "cpu"
-        and not 0 <= int(ids.min()) <= int(ids.max()) < vocab_size
-    ):
-        raise ValueError(
-            f"ids range from {int(ids.min())} to {int(ids.max())}; expected 0 to {vocab_size - 1}. "
-            "Encode the text with the vocabulary that the model was built for."
-        )
-
-
-def check_text(ids: Tensor) -> list[int]:
-    """Return ``ids`` as a list, or raise a clear error unless they are one text.
-
-    Raises:
-        TypeError: the dtype is not int64.
-        ValueError: the shape is not ``(n,)`` with n of at least 2.
-    """
-    if ids.dtype != torch.int64:
-        raise TypeError(
-            f"ids have dtype {ids.dtype}; expected torch.int64, as Vocab.encode returns them."
-        )
-    if ids.dim() != 1 or len(ids) < 2:
-        raise ValueError(
-            f"ids have shape {tuple(ids.shape)}; expected (n,) with n of at least 2."
-        )
-    return ids.tolist()
-
+from utils.errors import check_counts
+from utils.layers import (
+    check_decoder_state,
+    check_layer,
+    check_pair,
+    check_parts,
+    check_stack,
+    direction_count,
+    input_size,
+    join_states,
+    output_size,
+    split_state,
+    stacked_gru,
+)
+from utils.padding import length_mask, reverse, run_layer
+from utils.text import check_ids
 
 # ---- Below: exported from the chapters by `make notebooks`. Edit there, not here. ----
-
-
-class NGramModel:
-    """An interpolated n-gram model with Witten-Bell smoothing (Witten and Bell, 1991).
-
-    Raises ValueError for an order below 1 and for ids that are not one text, ``(n,)``.
-    """
-
-    def __init__(self, order: int, vocab_size: int) -> None:
-        if order < 1:
-            raise ValueError(f"order is {order}; expected 1 (unigram) or more.")
-        self.order, self.vocab_size = order, vocab_size
-        self.followers = defaultdict(Counter)  # context -> what came next, how often
-        self.totals = Counter()  # context -> how often it was seen
-
-    def fit(self, ids: Tensor) -> "NGramModel":
-        """Count every n-gram up to the order in ``ids (n,)``; return the model."""
-        ids = check_text(ids)
-        for t, character in enumerate(ids):
-            for length in range(min(self.order, t + 1)):
-                context = tuple(ids[t - length : t])
-                self.followers[context][character] += 1
-                self.totals[context] += 1
-        return self
-
-    def probability(self, character: int, context: list[int]) -> float:
-        """Return P(character | the last order - 1 ids of ``context``)."""
-        p = 1 / self.vocab_size
-        for length in range(min(self.order, len(context) + 1)):
-            key = tuple(context[len(context) - length :])
-            total = self.totals[key]
-            if total == 0:
-                break
-            seen = self.followers[key]
-            p = (seen[character] + len(seen) * p) / (total + len(seen))
-        return p
-
-
-def ngram_perplexity(model: NGramModel, ids: Tensor) -> float:
-    """Return the model's perplexity on ``ids (n,)``; every id but the first is scored."""
-    ids = check_text(ids)
-    nll = 0.0
-    for t in range(1, len(ids)):
-        context = ids[max(0, t - model.order + 1) : t]
-        nll -= math.log(model.probability(ids[t], context))
-    return math.exp(nll / (len(ids) - 1))
 
 
 class LanguageModel(nn.Module):
@@ -173,3 +69,328 @@ class LastStep(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         """Return ``(batch, num_outputs)`` from ``inputs (num_steps, batch, num_inputs)``."""
         return self.linear(self.rnn(inputs)[0][-1])
+
+
+class DeepRNN(nn.Module):
+    """Recurrent layers on top of each other: each reads the outputs of the one below.
+
+    ``layers`` are the lowest first; ``make_layers`` makes them. Dropout acts between them, as in
+    PyTorch. ``check_stack`` says what is raised for layers that do not fit.
+    """
+
+    takes_lengths = True
+
+    def __init__(self, layers: Iterable[nn.Module], dropout: float = 0.0) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+        self.num_layers = len(self.layers)
+        check_stack(self.layers, dropout)
+        bottom, top = self.layers[0], self.layers[-1]
+        self.num_inputs, self.bidirectional = (
+            input_size(bottom),
+            direction_count(top) == 2,
+        )
+        self.num_hiddens = output_size(top) // direction_count(top)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(
+        self, inputs: Tensor, state: State = None, lengths: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """Return the top layer's outputs ``(num_steps, batch, num_outputs)`` and all last states.
+
+        ``inputs`` are ``(num_steps, batch, num_inputs)``. A state, or each of its two parts, is
+        ``(num_layers * directions, batch, num_hiddens)``; None stands for zeros. ``lengths``: see
+        ``run_layer``, which says what it raises, as does ``split_state``.
+        """
+        counts = [direction_count(layer) for layer in self.layers]
+        states = split_state(self, state, counts)
+        for depth, layer in enumerate(self.layers):
+            below = self.dropout(inputs) if depth else inputs
+            inputs, states[depth] = run_layer(layer, below, states[depth], lengths)
+        return inputs, join_states(states)
+
+
+def make_layers(
+    make_layer: Callable[[int, int], nn.Module],
+    num_inputs: int,
+    num_hiddens: int,
+    num_layers: int,
+) -> list[nn.Module]:
+    """Return layers that fit on top of each other, each one ``make_layer(num_inputs, num_hiddens)``.
+
+    Raises ValueError for less than one layer.
+    """
+    check_counts(num_layers=num_layers)
+    layers = []
+    for _ in range(num_layers):
+        layers.append(make_layer(num_inputs, num_hiddens))
+        num_inputs = output_size(layers[-1])  # what the next one reads
+    return layers
+
+
+class Embedded(nn.Module):
+    """A recurrent layer that reads one-hot characters through an embedding.
+
+    ``check_layer`` says what it raises for a layer that it cannot use.
+    """
+
+    def __init__(self, rnn: nn.Module, vocab_size: int) -> None:
+        super().__init__()
+        self.num_inputs, self.num_hiddens = vocab_size, check_layer(rnn)
+        self.rnn = rnn
+        self.W_e = nn.Parameter(torch.randn(vocab_size, input_size(rnn)))
+
+    def forward(self, inputs: Tensor, state: State = None) -> tuple[Tensor, State]:
+        """Return what the layer returns for ``inputs (num_steps, batch, vocab_size)``."""
+        return self.rnn(
+            inputs @ self.W_e, state
+        )  # picks a row of W_e for each character
+
+
+class Residual(nn.Module):
+    """A recurrent layer that adds its inputs to its outputs, if both have one width.
+
+    He et al. (2016); between LSTM layers Wu et al. (2016).
+    """
+
+    takes_lengths = True
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.num_inputs, self.num_hiddens = input_size(layer), check_layer(layer)
+        self.layer = layer
+
+    def forward(
+        self, inputs: Tensor, state: State = None, lengths: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """Return what the layer returns, its inputs added; ``run_layer`` says what it raises."""
+        outputs, state = run_layer(self.layer, inputs, state, lengths)
+        return (outputs + inputs if inputs.shape == outputs.shape else outputs), state
+
+
+class Normalized(nn.Module):
+    """A recurrent layer whose outputs are normalized at each step (Ba et al., 2016)."""
+
+    takes_lengths = True
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.num_inputs, self.num_hiddens = input_size(layer), check_layer(layer)
+        self.layer, self.norm = layer, nn.LayerNorm(self.num_hiddens)
+
+    def forward(
+        self, inputs: Tensor, state: State = None, lengths: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """Return what the layer returns, normalized; ``run_layer`` says what it raises."""
+        outputs, state = run_layer(self.layer, inputs, state, lengths)
+        return self.norm(outputs), state
+
+
+class Reversed(nn.Module):
+    """A recurrent layer that reads from right to left; its outputs stay at their places."""
+
+    takes_lengths = right_to_left = True
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.num_inputs, self.num_hiddens = input_size(layer), check_layer(layer)
+        self.layer = layer
+
+    def forward(
+        self, inputs: Tensor, state: State = None, lengths: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """Return what the layer returns, in its shapes; ``run_layer`` says what it raises."""
+        flipped = reverse(inputs, lengths)
+        outputs, state = run_layer(self.layer, flipped, state, lengths)
+        return reverse(outputs, lengths), state
+
+
+class Bidirectional(nn.Module):
+    """Two layers that read the same inputs in opposite directions (Schuster and Paliwal, 1997).
+
+    Both read from left to right when they are given; the second is then reversed. ``check_pair``
+    says what is raised for two that do not fit.
+    """
+
+    takes_lengths = bidirectional = True
+
+    def __init__(self, rightward: nn.Module, leftward: nn.Module) -> None:
+        super().__init__()
+        self.num_inputs, self.num_hiddens = check_pair(rightward, leftward)
+        self.rightward, self.leftward = rightward, Reversed(leftward)
+
+    def forward(
+        self, inputs: Tensor, state: State = None, lengths: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """Return outputs ``(num_steps, batch, 2 * num_hiddens)`` and the two last states.
+
+        ``inputs`` are ``(num_steps, batch, num_inputs)``. A state, or each of its two parts, is
+        ``(2, batch, num_hiddens)``; None stands for zeros. ``run_layer`` and ``split_state`` say
+        what they raise.
+        """
+        right, left = split_state(self, state, [1, 1])
+        outputs, right = run_layer(self.rightward, inputs, right, lengths)
+        flipped, left = run_layer(self.leftward, inputs, left, lengths)
+        return torch.cat([outputs, flipped], dim=-1), join_states([right, left])
+
+
+class Tagger(nn.Module):
+    """Any recurrent layer on one-hot characters, and a linear layer that labels each of them.
+
+    The layer may read in one direction or in two. ``check_parts`` and ``check_ids`` say what they
+    raise for bad layers and ids.
+    """
+
+    def __init__(self, rnn: nn.Module, vocab_size: int, num_labels: int) -> None:
+        super().__init__()
+        check_parts(rnn)
+        self.rnn, self.vocab_size = rnn, vocab_size
+        self.linear = nn.Linear(output_size(rnn), num_labels)
+
+    def forward(self, ids: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Return logits ``(num_steps, batch, num_labels)`` for ``ids (num_steps, batch)``.
+
+        ``lengths``, ``(batch,)`` on the CPU: where each row ends; see ``run_layer``.
+        """
+        check_ids(ids, self.vocab_size)
+        inputs = F.one_hot(ids, self.vocab_size).to(self.linear.weight.dtype)
+        return self.linear(run_layer(self.rnn, inputs, None, lengths)[0])
+
+
+class Encoder(nn.Module):
+    """An embedding and a GRU of one or more layers, with dropout between them (Cho et al., 2014)."""
+
+    def __init__(
+        self,
+        vocab_size: int,
+        embedding_size: int,
+        num_hiddens: int,
+        num_layers: int = 1,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(vocab_size, embedding_size)
+        self.rnn = stacked_gru(embedding_size, num_hiddens, num_layers, dropout)
+
+    def forward(self, ids: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Return outputs ``(num_steps, batch, num_hiddens)`` and state ``(num_layers, batch, num_hiddens)``.
+
+        ``ids`` are ``(num_steps, batch)``, ``lengths`` ``(batch,)`` on the CPU. ``check_ids`` and
+        ``check_lengths`` say what they raise.
+        """
+        check_ids(ids, self.embedding.num_embeddings)
+        return run_layer(self.rnn, self.embedding(ids), None, lengths)
+
+
+class Decoder(nn.Module):
+    """A GRU that writes, and knows of the source only its first state (Sutskever et al., 2014)."""
+
+    def __init__(
+        self,
+        vocab_size: int,
+        embedding_size: int,
+        num_hiddens: int,
+        num_layers: int = 1,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(vocab_size, embedding_size)
+        self.rnn = stacked_gru(embedding_size, num_hiddens, num_layers, dropout)
+        self.linear = nn.Linear(num_hiddens, vocab_size)
+
+    def forward(
+        self, ids: Tensor, state: Tensor, memory: Tensor, mask: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return the logits ``(num_steps, batch, vocab_size)`` and the state after the last step.
+
+        ``ids``, ``(num_steps, batch)``, are what was written before each step; ``state`` is
+        ``(num_layers, batch, num_hiddens)``. ``memory`` and ``mask`` are not used: see
+        ``AttentionDecoder``. ``check_ids`` and ``check_decoder_state`` say what they raise.
+        """
+        check_ids(ids, self.embedding.num_embeddings)
+        check_decoder_state(self.rnn, state, ids.shape[1])
+        outputs, state = self.rnn(self.embedding(ids), state)
+        return self.linear(outputs), state
+
+
+class Seq2Seq(nn.Module):
+    """An encoder that reads a source, and a decoder that writes a target from what it hands over."""
+
+    def __init__(self, encoder: nn.Module, decoder: nn.Module) -> None:
+        super().__init__()
+        self.encoder, self.decoder = encoder, decoder
+
+    def read(
+        self, sources: Tensor, lengths: Tensor
+    ) -> tuple[Callable[..., tuple[Tensor, Tensor]], Tensor]:
+        """Return ``step`` and the decoder's first state, for ``sources (num_steps, batch)``.
+
+        ``step(ids, state)`` is the decoder with these sources in mind; it returns the logits
+        and the next state. ``lengths`` are ``(batch,)``, on the CPU.
+        """
+        memory, state = self.encoder(sources, lengths)
+        mask = length_mask(lengths, len(sources)).to(sources.device)
+        return partial(self.decoder, memory=memory, mask=mask), state
+
+    def forward(self, sources: Tensor, lengths: Tensor, targets: Tensor) -> Tensor:
+        """Return the logits ``(num_steps, batch, vocab_size)`` of what follows each of the ``targets``.
+
+        Each step is given the true ids before it: teacher forcing (Williams and Zipser, 1989).
+        """
+        step, state = self.read(sources, lengths)
+        return step(targets, state)[0]
+
+
+class AdditiveAttention(nn.Module):
+    """Weights over the steps of a memory: how well each fits a query (Bahdanau et al., 2015)."""
+
+    def __init__(self, num_hiddens: int) -> None:
+        super().__init__()
+        bound = num_hiddens**-0.5
+        self.W_q = uniform_parameter(num_hiddens, num_hiddens, bound=bound)
+        self.W_k = uniform_parameter(num_hiddens, num_hiddens, bound=bound)
+        self.w_v = uniform_parameter(num_hiddens, bound=bound)
+
+    def forward(
+        self, query: Tensor, memory: Tensor, mask: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return the context ``(batch, num_hiddens)`` and the weights ``(num_steps, batch)``.
+
+        ``query`` is ``(batch, num_hiddens)``, ``memory`` ``(num_steps, batch, num_hiddens)``;
+        ``mask (num_steps, batch)`` is True where the memory is no padding.
+        """
+        scores = torch.tanh(query @ self.W_q + memory @ self.W_k) @ self.w_v
+        weights = scores.masked_fill(~mask, -torch.inf).softmax(dim=0)
+        return (weights.unsqueeze(-1) * memory).sum(0), weights
+
+
+class AttentionDecoder(nn.Module):
+    """A GRU that looks at all of the encoder's outputs before each step (Bahdanau et al., 2015)."""
+
+    def __init__(
+        self,
+        vocab_size: int,
+        embedding_size: int,
+        num_hiddens: int,
+        num_layers: int = 1,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(vocab_size, embedding_size)
+        self.attention = AdditiveAttention(num_hiddens)
+        num_inputs = embedding_size + num_hiddens
+        self.rnn = stacked_gru(num_inputs, num_hiddens, num_layers, dropout)
+        self.linear = nn.Linear(2 * num_hiddens, vocab_size)
+
+    def forward(
+        self, ids: Tensor, state: Tensor, memory: Tensor, mask: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return logits and state as ``Decoder`` does; ``memory`` and ``mask`` as in ``AdditiveAttention``."""
+        check_ids(ids, self.embedding.num_embeddings)
+        check_decoder_state(self.rnn, state, ids.shape[1])
+        logits = []
+        for X in self.embedding(ids):  # X: (batch, embedding_size)
+            context, _ = self.attention(state[-1], memory, mask)
+            outputs, state = self.rnn(torch.cat([X, context], dim=-1)[None], state)
+            logits.append(self.linear(torch.cat([outputs[0], context], dim=-1)))
+        return torch.stack(logits), state

@@ -124,9 +124,6 @@ def gate_map(
     """
     for name, values in gates.items():
         _check_gates(name, values, len(characters))
-    shades = LinearSegmentedColormap.from_list(
-        color, [PALETTE[color] + alpha for alpha in ("00", "ff")]
-    )
     figure, axes = plt.subplots(
         len(gates), 1, figsize=(7, 0.4 + 1.7 * len(gates)), sharex=True, squeeze=False
     )
@@ -138,7 +135,7 @@ def gate_map(
             vmax=1,
             aspect="auto",
             interpolation="nearest",
-            cmap=shades,
+            cmap=_shades(color),
         )
         ax.set(ylabel="unit", title=name, yticks=[])
         ax.grid(visible=False)
@@ -148,6 +145,39 @@ def gate_map(
     axes[-1, 0].tick_params(axis="x", labelsize=8, length=0)
     figure.colorbar(image, ax=axes, label="0: closed, 1: open", fraction=0.03)
     return figure
+
+
+def alignment_map(source: str, output: str, weights: Tensor) -> plt.Axes:
+    """Draw attention weights as a heat map: a row for each character of ``output``, a column for each of ``source``.
+
+    Args:
+        weights: ``(len(output), len(source))``, from 0 (clear) to 1 (full color).
+
+    Raises:
+        ValueError: ``weights`` has another shape, or values outside 0 .. 1.
+    """
+    if weights.shape != (len(output), len(source)):
+        raise ValueError(
+            f"weights have shape {tuple(weights.shape)}; expected {(len(output), len(source))}, a row for each "
+            "character of the output and a column for each of the source."
+        )
+    _check_gates("weights", weights, len(output))
+    _, ax = plt.subplots(figsize=(7.5, 2.8))
+    values = weights.detach().cpu().numpy()
+    ax.imshow(values, vmin=0, vmax=1, aspect="auto", cmap=_shades("gru"))
+    ax.set(xlabel="read", ylabel="written")
+    ax.set_xticks(range(len(source)), [BLANKS.get(c, c) for c in source], fontsize=7)
+    ax.set_yticks(range(len(output)), list(output), fontsize=8)
+    ax.tick_params(length=0)
+    ax.grid(visible=False)
+    return ax
+
+
+def _shades(color: str) -> LinearSegmentedColormap:
+    """Return the shades of a color of the palette, from clear to full."""
+    return LinearSegmentedColormap.from_list(
+        color, [PALETTE[color] + alpha for alpha in ("00", "ff")]
+    )
 
 
 def _check_gates(name: str, values: Tensor, num_steps: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator
 
 import torch
@@ -197,3 +198,41 @@ def fresh_batches(
             yield inputs.to(device), targets.to(device)
 
     return batches
+
+
+def blank_out(
+    ids: Tensor, share: float = 0.15, generator: torch.Generator | None = None
+) -> tuple[Tensor, Tensor]:
+    """Return ``ids (num_steps, batch)`` with blanks, id 0, in random places, and where they are: a cloze.
+
+    The mask is bool, of the shape of ``ids``; ``generator`` is on the CPU, so that every device gets
+    the same blanks.
+
+    Raises:
+        ValueError: ``share``, the probability of a blank, is not between 0 and 1.
+    """
+    if not 0 < share < 1:
+        raise ValueError(
+            f"share is {share}; expected a probability between 0 and 1, such as 0.15."
+        )
+    mask = (torch.rand(ids.shape, generator=generator) < share).to(ids.device)
+    return ids.masked_fill(mask, 0), mask
+
+
+def sentences(text: str) -> list[str]:
+    """Return the sentences of ``text``: cut after ``.``, ``!`` and ``?``, and at empty lines."""
+    pieces = re.split(r"(?<=[.!?])\s+|\n\s*\n", text)
+    return [piece.strip() for piece in pieces if piece.strip()]
+
+
+def word_starts(sentence: str) -> tuple[str, list[int]]:
+    """Return ``sentence`` without its spaces, and for each character a label: 1 if a word began there, else 0.
+
+    Raises:
+        ValueError: the sentence has no characters but spaces.
+    """
+    words = sentence.split()
+    if not words:
+        raise ValueError(f"the sentence is {sentence!r}; expected at least one word.")
+    labels = [int(place == 0) for word in words for place in range(len(word))]
+    return "".join(words), labels

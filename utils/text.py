@@ -238,6 +238,34 @@ class Vocab:
         ]
 
 
+def check_ids(ids: Tensor, vocab_size: int) -> None:
+    """Raise a clear error unless ``ids`` are character ids, int64 ``(num_steps, batch)``.
+
+    The range is checked on the CPU only: on a GPU it would stop the pipeline at every batch.
+
+    Raises:
+        TypeError: the dtype is not int64.
+        ValueError: the shape is not ``(num_steps, batch)``, or an id is outside ``0 .. vocab_size - 1``.
+    """
+    if ids.dtype != torch.int64:
+        raise TypeError(
+            f"ids have dtype {ids.dtype}; expected torch.int64, as Vocab.encode returns them."
+        )
+    if ids.dim() != 2 or ids.numel() == 0:
+        raise ValueError(
+            f"ids have shape {tuple(ids.shape)}; expected (num_steps, batch), neither of them 0. "
+            "For one text use ids.unsqueeze(1)."
+        )
+    if (
+        ids.device.type == "cpu"
+        and not 0 <= int(ids.min()) <= int(ids.max()) < vocab_size
+    ):
+        raise ValueError(
+            f"ids range from {int(ids.min())} to {int(ids.max())}; expected 0 to {vocab_size - 1}. "
+            "Encode the text with the vocabulary that the model was built for."
+        )
+
+
 def split(sequence: Sequence, held_out: float = 0.1) -> tuple[Sequence, Sequence]:
     """Cut a text or its ids ``(n,)`` in two at one place: the last ``held_out`` of it is for validation.
 

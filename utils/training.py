@@ -76,24 +76,33 @@ def evaluate(model: nn.Module, ids: Tensor, num_steps: int = 512) -> float:
 
 
 def adamw_one_cycle(
-    model: nn.Module, lr: float, updates: int, weight_decay: float = 0.01
+    model: nn.Module,
+    lr: float,
+    updates: int,
+    weight_decay: float = 0.01,
+    warm_up: float = 0.3,
 ) -> tuple[torch.optim.AdamW, torch.optim.lr_scheduler.OneCycleLR]:
     """Return the course's usual recipe: AdamW whose rate rises to ``lr`` and falls to 0 over ``updates``.
 
-    Each update also shrinks every parameter by its share of ``weight_decay`` times the rate.
-    Loshchilov and Hutter (2019); Smith and Topin (2019).
+    The rate rises during ``warm_up``, a share of the updates. Each update also shrinks every parameter
+    by its share of ``weight_decay`` times the rate. Loshchilov and Hutter (2019); Smith and Topin (2019).
 
     Raises:
-        ValueError: ``lr`` is not positive, ``updates`` below 2 or ``weight_decay`` below 0.
+        ValueError: ``lr`` is not positive, ``updates`` below 2, ``weight_decay`` below 0, or ``warm_up``
+            not between 0 and 1.
     """
     if not lr > 0 or updates < 2 or not weight_decay >= 0:
         raise ValueError(
             f"lr is {lr}, updates is {updates} and weight_decay is {weight_decay}; "
             "expected a positive rate, at least 2 updates and a weight decay of at least 0."
         )
+    if not 0 < warm_up < 1:
+        raise ValueError(
+            f"warm_up is {warm_up}; expected a share of the updates between 0 and 1."
+        )
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=weight_decay)
     return optimizer, torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, max_lr=lr, total_steps=updates
+        optimizer, max_lr=lr, total_steps=updates, pct_start=warm_up
     )
 
 

@@ -3,8 +3,8 @@
    quantities: [{key, name, low, high}, ...], values: {key: [[a number per character] per unit]}, start: 0}.
    A quantity with low >= 0 is a gate, written 0.42; all else has a sign, +0.42. The parts of the formula
    between semicolons stand on lines of their own; its keys need not be quantities. */
-(root, data, palette, { make, element }) => {
-  const LEFT = 34, RIGHT = 12, TOP = 14, HEIGHT = 110, BOTTOM = 34, STRONGEST = 0.45, APART = 15;
+(root, data, palette, { make, element, visible, spoken, tint, choices, onKeys, onWidth }) => {
+  const LEFT = 34, RIGHT = 12, TOP = 14, HEIGHT = 110, BOTTOM = 34, APART = 15;
   const { units, quantities, values } = data;
   const characters = [...data.text];
   const formula = data.formula.split(/;\s*/).map(part => part.split(/\{(\w+)\}/)); // text, key, text, ...
@@ -25,9 +25,6 @@
     const minus = value < 0 && Number(size) !== 0;
     return (minus ? "-" : signed(key) ? "+" : "") + size;
   };
-  const spoken = character => ({ " ": "space", "\n": "line break" })[character] || character;
-  const tint = (color, strength) => color + Math.round(255 * STRONGEST * clamp(strength, 0, 1)).toString(16)
-    .padStart(2, "0");
   const shade = (value, { low, high }) => {
     if (low >= 0) return tint(palette[data.color], (value - low) / (high - low));
     return value > 0 ? tint(palette.lstm, value / high) : tint(palette.rnn, value / low);
@@ -42,18 +39,9 @@
   const select = element("select", label);
   select.setAttribute("aria-label", "hidden unit");
   units.forEach((unit, i) => { element("option", select, unit).value = i; });
-  const choices = element("div", controls);
-  choices.className = "choices";
-  choices.setAttribute("role", "group");
-  choices.setAttribute("aria-label", "quantity that colors the text");
-  const buttons = quantities.map(({ name }, i) => {
-    const button = element("button", choices, name);
-    button.type = "button";
-    button.addEventListener("click", () => {
-      state.quantity = i;
-      draw();
-    });
-    return button;
+  const buttons = choices(controls, "quantity that colors the text", quantities.map(({ name }) => name), i => {
+    state.quantity = i;
+    draw();
   });
 
   const text = element("div", root);
@@ -62,7 +50,7 @@
   text.setAttribute("aria-orientation", "horizontal");
   text.setAttribute("aria-label", "the characters of the text");
   const cells = characters.map(character => {
-    const cell = element("span", text, { " ": "␣", "\n": "↵" }[character] || character);
+    const cell = element("span", text, visible(character));
     cell.setAttribute("role", "option");
     if (spoken(character) !== character) {
       cell.className = "space";
@@ -97,7 +85,7 @@
   });
   const svg = make("svg", { role: "img" }, root);
 
-  let width = 420;
+  let width;
   const x = place => LEFT + (width - RIGHT - LEFT) * (characters.length > 1 ? place / (characters.length - 1) : 0.5);
   const plot = ({ key, name, low, high }, series) => {
     const bottom = Math.min(low, Math.floor(Math.min(...series)));
@@ -194,22 +182,15 @@
     const nearest = Math.min(...far);
     return nearest === Infinity ? state.place : far.indexOf(nearest);
   };
-  text.addEventListener("keydown", event => {
-    const moves = { ArrowRight: () => state.place + 1, ArrowLeft: () => state.place - 1, ArrowDown: () => beside(1),
-      ArrowUp: () => beside(-1), Home: () => 0, End: () => characters.length - 1 };
-    if (!(event.key in moves) || event.ctrlKey || event.metaKey || event.altKey) return;
-    pick(clamp(moves[event.key](), 0, characters.length - 1));
+  const go = place => {
+    pick(clamp(place, 0, characters.length - 1));
     cells[state.place].focus();
-    event.preventDefault();
-    event.stopPropagation();
+  };
+  onKeys(text, { ArrowRight: () => go(state.place + 1), ArrowLeft: () => go(state.place - 1),
+    ArrowDown: () => go(beside(1)), ArrowUp: () => go(beside(-1)), Home: () => go(0),
+    End: () => go(characters.length - 1) });
+  onWidth(svg, pixels => {
+    width = pixels;
+    draw();
   });
-  // One unit of the drawing is one pixel, so that its text is as large on a phone as on a desktop.
-  const measure = () => Math.round(svg.getBoundingClientRect().width) || width; // 0 while nothing is shown
-  width = measure();
-  draw();
-  new ResizeObserver(() => requestAnimationFrame(() => {
-    if (measure() === width) return;
-    width = measure();
-    mark();
-  })).observe(svg);
 }

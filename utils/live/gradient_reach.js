@@ -1,6 +1,6 @@
 /* How far the gradient of h_t = tanh(weight h_{t-1} + scale x_t) reaches back.
    data: {x: [more than 50 numbers], weight, scale}; the last two are where the sliders start. */
-(root, data, palette, { make, element }) => {
+(root, data, palette, { make, element, row, verdict, onWidth }) => {
   const LEFT = 46, RIGHT = 12, TOP = 30, HEIGHT = 220, BOTTOM = 46, LOWEST = -12, HIGHEST = 6, DECADES = 3;
   const steps = data.x.length;
   if (steps <= 50) throw new Error(`gradient_reach: x holds ${steps} numbers; expected more than 50.`);
@@ -42,19 +42,10 @@
   const svg = make("svg", { role: "img",
     "aria-label": "The size of the gradient against the number of steps back, on a logarithmic scale" }, root);
   const table = element("table", root);
-  const rows = lags.map(lag => {
-    const row = element("tr", table);
-    element("th", row, `gradient after ${lag} steps`).scope = "row";
-    const output = element("output", element("td", row));
-    output.setAttribute("aria-live", "off"); // the verdict speaks for all three
-    output.dataset.value = lag;
-    return output;
-  });
-  const verdict = element("p", root);
-  verdict.className = "verdict";
-  verdict.setAttribute("aria-live", "polite");
+  const rows = lags.map(lag => row(table, `gradient after ${lag} steps`, lag));
+  const summary = verdict(root);
 
-  let width = 420;
+  let width;
   const plot = sizes => {
     const right = width - RIGHT;
     const x = lag => LEFT + (right - LEFT) * lag / (steps - 1);
@@ -98,7 +89,7 @@
     plot(sizes);
     lags.forEach((lag, i) => { rows[i].textContent = scientific(sizes[lag]); });
     const factor = `the factor per step is ${mean.toFixed(2)} on average`;
-    verdict.textContent =
+    summary.textContent =
       sizes[50] < 1e-3
         ? `The gradient vanishes: ${factor}, and after 50 steps less than a thousandth is left.`
         : sizes[50] > 1e3
@@ -112,13 +103,8 @@
     sliders[1].input.value = data.scale;
     draw();
   });
-  // One unit of the drawing is one pixel, so that its text is as large on a phone as on a desktop.
-  const measure = () => Math.round(svg.getBoundingClientRect().width) || width; // 0 while nothing is shown
-  width = measure();
-  draw();
-  new ResizeObserver(() => requestAnimationFrame(() => {
-    if (measure() === width) return;
-    width = measure();
+  onWidth(svg, pixels => {
+    width = pixels;
     draw();
-  })).observe(svg);
+  });
 }

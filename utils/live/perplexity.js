@@ -1,5 +1,5 @@
 /* Perplexity, three ways. data: {batches: [{loss, tokens}, ...], max_loss}, losses in nats. */
-(root, data, palette, { make, element }) => {
+(root, data, palette, { make, element, row, verdict }) => {
   const LEFT = 44, TOP = 14, HEIGHT = 170, WIDTH = 376, GAP = 8, STEP = 0.05;
   const start = data.batches.map(batch => batch.loss);
   const losses = [...start];
@@ -43,17 +43,8 @@
     ["total", "exp of (total loss / number of characters)"],
     ["mean", "exp of the mean of the batch losses"],
     ["exps", "mean of the exp of the batch losses"],
-  ].map(([key, name]) => {
-    const row = element("tr", table);
-    element("th", row, name).scope = "row";
-    const output = element("output", element("td", row));
-    output.setAttribute("aria-live", "off"); // the verdict speaks for all three
-    output.dataset.value = key;
-    return output;
-  });
-  const verdict = element("p", root);
-  verdict.className = "verdict";
-  verdict.setAttribute("aria-live", "polite");
+  ].map(([key, name]) => row(table, name, key));
+  const summary = verdict(root);
 
   const numbers = () => {
     const n = losses.length;
@@ -79,7 +70,7 @@
     rows.forEach((output, i) => { output.textContent = values[i].toFixed(3); });
     const excess = 100 * (values[2] / values[0] - 1);
     const size = Math.abs(excess);
-    verdict.textContent = losses.every(loss => loss === losses[0])
+    summary.textContent = losses.every(loss => loss === losses[0])
       ? "All three agree: every batch has the same loss."
       : `The first line is the perplexity. The last one is ${size.toFixed(size < 1 ? 2 : 0)}% too ` +
         `${excess > 0 ? "high" : "low"}.`;

@@ -1,0 +1,112 @@
+"""The stored measurements of chapters 6 and 8 are whole, and bear what the chapters say."""
+
+import json
+import statistics
+from collections import defaultdict
+
+import pytest
+
+from tools import date_study, depth_study, results
+from tools.depth_study import EQUAL_PARAMETERS, EQUAL_WIDTH, RATES, REMEDIES, Stack
+
+
+def stored(name):
+    return json.loads(results.target(name).read_text(encoding="utf-8"))
+
+
+def stack_of(run):
+    return Stack(*(run[field] for field in Stack._fields))
+
+
+@pytest.fixture(scope="module")
+def perplexities():
+    """Return the perplexities of all seeds by stack and learning rate."""
+    found = defaultdict(list)
+    for run in stored("depth")["runs"]:
+        found[stack_of(run), run["lr"]].append(run["perplexity"])
+    return found
+
+
+def best(perplexities, stack):
+    """Return the perplexities of all seeds at the rate with the lowest mean."""
+    return min((perplexities[stack, lr] for lr in RATES), key=statistics.mean)
+
+
+@pytest.mark.parametrize("name", ["depth", "dates"])
+def test_a_study_says_how_and_where_it_was_measured(name):
+    assert {"text", "command", "machine", "torch", "recipe"} <= stored(name).keys()
+
+
+def test_every_stack_was_trained_at_every_rate_with_every_seed(perplexities):
+    stacks = EQUAL_WIDTH + EQUAL_PARAMETERS + REMEDIES
+    assert perplexities.keys() == {(stack, lr) for stack in stacks for lr in RATES}
+    assert {len(scores) for scores in perplexities.values()} == {len(results.SEEDS)}
+
+
+def test_equal_parameters_are_equal_within_1_percent():
+    counts = {
+        stack_of(r): r["parameters"]
+        for r in stored("depth")["runs"]
+        if stack_of(r) in (*EQUAL_PARAMETERS, Stack(6, 64))
+    }
+    assert max(counts.values()) <= 1.01 * min(counts.values())
+
+
+def test_two_layers_beat_one_at_equal_parameters_with_every_seed(perplexities):
+    one, two = (best(perplexities, stack) for stack in EQUAL_PARAMETERS)
+    assert max(two) < min(one)
+
+
+def test_six_plain_layers_fail_and_each_remedy_mends_them(perplexities):
+    plain = best(perplexities, Stack(6, 64))
+    assert max(plain) > 15
+    for remedy in REMEDIES[1:]:
+        assert max(best(perplexities, remedy)) < 4
+
+
+def test_a_run_of_the_depth_study_can_be_repeated(perplexities):
+    again = depth_study.train_stack(
+        Stack(1, 64), 0.016, results.load(results.CHOSEN_ON), seed=0
+    )
+    assert again["perplexity"] == pytest.approx(
+        perplexities[Stack(1, 64), 0.016][0], rel=0.02
+    )
+
+
+def date_runs(decoder, updates):
+    return [
+        run
+        for run in stored("dates")["runs"]
+        if run["decoder"] == decoder and run["updates"] == updates
+    ]
+
+
+def test_every_decoder_was_trained_with_every_seed():
+    for name, _, updates in date_study.SETTINGS:
+        seeds = [run["seed"] for run in date_runs(name, updates)]
+        assert seeds == list(results.SEEDS)
+
+
+def test_attention_is_right_on_99_of_100_lines_with_held_out_days():
+    scores = [run["exact_match"] for run in date_runs("attention", 1500)]
+    assert min(scores) >= 0.99
+
+
+def test_attention_beats_the_context_alone_on_the_longest_lines():
+    longest = "45-99"
+    attention = [run["by_length"][longest] for run in date_runs("attention", 1500)]
+    for updates in (1500, 6000):
+        context = [r["by_length"][longest] for r in date_runs("context only", updates)]
+        assert min(attention) > max(context)
+
+
+def test_a_stored_share_by_length_is_the_share_of_its_lines():
+    train_days, held_out, new_formats, _ = date_study.data()
+    right = [len(line) % 2 == 0 for line, _ in held_out]
+    shares = date_study.by_length(held_out, date_study.torch.tensor(right))
+    group = [
+        ok for ok, (line, _) in zip(right, held_out, strict=True) if len(line) < 12
+    ]
+    assert shares["0-11"] == pytest.approx(sum(group) / len(group), abs=1e-4)
+    assert len(new_formats) == 8
+    assert not {target for _, target in held_out} & {d.isoformat() for d in train_days}

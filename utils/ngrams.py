@@ -1,0 +1,76 @@
+"""N-gram models: what every network of the course has to beat."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+
+import torch
+from torch import Tensor
+
+
+def check_text(ids: Tensor) -> list[int]:
+    """Return ``ids`` as a list, or raise a clear error unless they are one text.
+
+    Raises:
+        TypeError: the dtype is not int64.
+        ValueError: the shape is not ``(n,)`` with n of at least 2.
+    """
+    if ids.dtype != torch.int64:
+        raise TypeError(
+            f"ids have dtype {ids.dtype}; expected torch.int64, as Vocab.encode returns them."
+        )
+    if ids.dim() != 1 or len(ids) < 2:
+        raise ValueError(
+            f"ids have shape {tuple(ids.shape)}; expected (n,) with n of at least 2."
+        )
+    return ids.tolist()
+
+
+# ---- Below: exported from the chapters by `make notebooks`. Edit there, not here. ----
+
+
+class NGramModel:
+    """An interpolated n-gram model with Witten-Bell smoothing (Witten and Bell, 1991).
+
+    Raises ValueError for an order below 1 and for ids that are not one text, ``(n,)``.
+    """
+
+    def __init__(self, order: int, vocab_size: int) -> None:
+        if order < 1:
+            raise ValueError(f"order is {order}; expected 1 (unigram) or more.")
+        self.order, self.vocab_size = order, vocab_size
+        self.followers = defaultdict(Counter)  # context -> what came next, how often
+        self.totals = Counter()  # context -> how often it was seen
+
+    def fit(self, ids: Tensor) -> "NGramModel":
+        """Count every n-gram up to the order in ``ids (n,)``; return the model."""
+        ids = check_text(ids)
+        for t, character in enumerate(ids):
+            for length in range(min(self.order, t + 1)):
+                context = tuple(ids[t - length : t])
+                self.followers[context][character] += 1
+                self.totals[context] += 1
+        return self
+
+    def probability(self, character: int, context: list[int]) -> float:
+        """Return P(character | the last order - 1 ids of ``context``)."""
+        p = 1 / self.vocab_size
+        for length in range(min(self.order, len(context) + 1)):
+            key = tuple(context[len(context) - length :])
+            total = self.totals[key]
+            if total == 0:
+                break
+            seen = self.followers[key]
+            p = (seen[character] + len(seen) * p) / (total + len(seen))
+        return p
+
+
+def ngram_perplexity(model: NGramModel, ids: Tensor) -> float:
+    """Return the model's perplexity on ``ids (n,)``; every id but the first is scored."""
+    ids = check_text(ids)
+    nll = 0.0
+    for t in range(1, len(ids)):
+        context = ids[max(0, t - model.order + 1) : t]
+        nll -= math.log(model.probability(ids[t], context))
+    return math.exp(nll / (len(ids) - 1))
