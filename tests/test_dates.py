@@ -15,6 +15,7 @@ from utils.dates import (
     INTERVALS,
     START,
     TARGET_ALPHABET,
+    check_pairs,
     date_pairs,
     number_zh,
     ordinal_words,
@@ -23,6 +24,7 @@ from utils.dates import (
     words,
     year_words,
 )
+from utils.text import Vocab
 
 FIRST, LAST = datetime.date(1900, 1, 1), datetime.date(2099, 12, 31)
 NUM_DAYS = 200 * 365 + 49  # 1900 had no 29 February, 2000 had one
@@ -510,3 +512,21 @@ def test_every_character_of_the_targets_is_needed_and_none_comes_twice():
 def test_pairs_that_cannot_be_drawn_are_refused(arguments, message):
     with pytest.raises(ValueError, match=f"^{message}"):
         date_pairs(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "vocab", "message"),
+    [
+        ([], TARGET_ALPHABET, "^there are no pairs; expected at least one"),
+        ([("May 5", "5.5.")], TARGET_ALPHABET, r"the vocabulary lacks: '\.'\."),
+        ([("2001", "2001")], "0123456789", r"the vocabulary lacks: '\^' '\$'\."),
+    ],
+    ids=["none", "an unknown character", "no start and no end"],
+)
+def test_targets_that_cannot_be_written_are_refused(pairs, vocab, message):
+    with pytest.raises(ValueError, match=message):
+        check_pairs(pairs, Vocab(vocab))
+
+
+def test_targets_that_can_be_written_pass():
+    check_pairs([("May 5, 2031", "2031-05-05")], Vocab(TARGET_ALPHABET))

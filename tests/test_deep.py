@@ -481,7 +481,7 @@ def test_layers_whose_states_do_not_fit_together_are_refused(layer):
 def test_a_list_is_no_state(layer):
     with pytest.raises(
         TypeError,
-        match=r"^a state is of type list; expected a tensor, or a pair of them",
+        match=r"^a state holds a list; expected a tensor, or a pair of them",
     ):
         layer(torch.zeros(5, 2, 3), [torch.zeros(2, 2, 4)] * 2)
 

@@ -451,7 +451,7 @@ def test_states_of_different_kinds_or_widths_cannot_be_joined(states):
 def test_what_is_no_tensor_is_no_state(state):
     with pytest.raises(
         TypeError,
-        match=f"^a state is of type {type(state).__name__}; expected a tensor, or a pair",
+        match=f"^a state holds a {type(state).__name__}; expected a tensor, or a pair",
     ):
         split_state(nn.Identity(), state, [1])
 
@@ -540,3 +540,9 @@ def test_a_module_with_a_setting_that_we_do_not_build_is_not_taken_apart(
         ValueError, match=f"^got a {kind.__name__} with {name}={value!r}; only {name}="
     ):
         next(take_apart(module))
+
+
+@pytest.mark.parametrize("layer", [nn.GRU(4, 3), GRUScratch(4, 3)], ids=["nn", "ours"])
+def test_a_tagger_refuses_a_layer_that_reads_another_vocabulary(layer):
+    with pytest.raises(ValueError, match="with 4 inputs; expected 5"):
+        Tagger(layer, 5, 2)

@@ -302,7 +302,7 @@ BAD_LENGTHS = [
     (
         torch.tensor([3, 0, 1]),
         ValueError,
-        r"^row 1 has length 0; expected 1 to 6, the steps of the batch\. A row of padding",
+        r"^row 1 has length 0; expected 1 to 6, the steps of the batch\. Leave out rows",
     ),
     (torch.tensor([3, 2, -1]), ValueError, "^row 2 has length -1; expected 1 to 6, "),
     (torch.tensor([7, 2, 8]), ValueError, "^row 0 has length 7; expected 1 to 6, "),

@@ -7,6 +7,7 @@ from collections import defaultdict
 import pytest
 
 from tools import date_study, depth_study, results
+from tools.date_study import SETTINGS
 from tools.depth_study import EQUAL_PARAMETERS, EQUAL_WIDTH, RATES, REMEDIES, Stack
 
 
@@ -60,7 +61,7 @@ def test_two_layers_beat_one_at_equal_parameters_with_every_seed(perplexities):
 def test_six_plain_layers_fail_and_each_remedy_mends_them(perplexities):
     plain = best(perplexities, Stack(6, 64))
     assert max(plain) > 15
-    for remedy in REMEDIES[1:]:
+    for remedy in REMEDIES[1:4]:
         assert max(best(perplexities, remedy)) < 4
 
 
@@ -73,40 +74,60 @@ def test_a_run_of_the_depth_study_can_be_repeated(perplexities):
     )
 
 
-def date_runs(decoder, updates):
+def date_runs(setting):
     return [
         run
         for run in stored("dates")["runs"]
-        if run["decoder"] == decoder and run["updates"] == updates
+        if all(run[field] == value for field, value in setting._asdict().items())
     ]
+
+
+def share(run, keep):
+    """Return the share of right lines in the groups that ``keep`` accepts."""
+    kept = [group for group in run["groups"] if keep(group)]
+    return sum(g["right"] for g in kept) / sum(g["lines"] for g in kept)
 
 
 def test_every_decoder_was_trained_with_every_seed():
-    for name, _, updates in date_study.SETTINGS:
-        seeds = [run["seed"] for run in date_runs(name, updates)]
-        assert seeds == list(results.SEEDS)
+    for setting in SETTINGS:
+        assert [run["seed"] for run in date_runs(setting)] == list(results.SEEDS)
+
+
+def test_attention_is_compared_at_equal_parameters_too():
+    (context,), (attention,) = (
+        {run["parameters"] for run in date_runs(setting)}
+        for setting in (SETTINGS[1], SETTINGS[-1])
+    )
+    assert context == pytest.approx(attention, rel=0.01)
 
 
 def test_attention_is_right_on_99_of_100_lines_with_held_out_days():
-    scores = [run["exact_match"] for run in date_runs("attention", 1500)]
-    assert min(scores) >= 0.99
+    runs = date_runs(SETTINGS[-1])
+    assert min(run["exact_match"] for run in runs) >= 0.99
+    for run in runs:
+        assert share(run, lambda group: True) == pytest.approx(run["exact_match"])
 
 
-def test_attention_beats_the_context_alone_on_the_longest_lines():
-    longest = "45-99"
-    attention = [run["by_length"][longest] for run in date_runs("attention", 1500)]
-    for updates in (1500, 6000):
-        context = [r["by_length"][longest] for r in date_runs("context only", updates)]
-        assert min(attention) > max(context)
+@pytest.mark.parametrize(
+    "keep",
+    [lambda group: group["length"] == "45-109", lambda group: group["dates"] == 2],
+    ids=["the longest lines", "two dates"],
+)
+def test_attention_beats_the_context_alone(keep):
+    attention = [share(run, keep) for run in date_runs(SETTINGS[-1])]
+    for setting in SETTINGS[:-1]:
+        assert min(attention) > max(share(run, keep) for run in date_runs(setting))
 
 
-def test_a_stored_share_by_length_is_the_share_of_its_lines():
+def test_the_groups_of_the_date_study_count_every_line_once():
     train_days, held_out, new_formats, _ = date_study.data()
-    right = [len(line) % 2 == 0 for line, _ in held_out]
-    shares = date_study.by_length(held_out, date_study.torch.tensor(right))
-    group = [
-        ok for ok, (line, _) in zip(right, held_out, strict=True) if len(line) < 12
-    ]
-    assert shares["0-11"] == pytest.approx(sum(group) / len(group), abs=1e-4)
+    right = [len(line) < 12 for line, _ in held_out]
+    found = date_study.groups(held_out, right)
+    assert sum(group["lines"] for group in found) == len(held_out)
+    assert sum(group["right"] for group in found) == sum(right)
+    assert {group["length"] for group in found if group["right"]} == {"0-11"}
+    assert sum(g["lines"] for g in found if g["dates"] == 2) == sum(
+        "/" in target for _, target in held_out
+    )
     assert len(new_formats) == 8
     assert not {target for _, target in held_out} & {d.isoformat() for d in train_days}

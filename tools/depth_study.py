@@ -34,6 +34,9 @@ REMEDIES = (
     Stack(6, 64, residual=True),
     Stack(6, 64, layer_norm=True),
     Stack(6, 64, residual=True, layer_norm=True),
+    # What normalization does without depth.
+    Stack(1, 202, layer_norm=True),
+    Stack(2, 120, layer_norm=True),
 )
 
 

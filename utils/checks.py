@@ -125,7 +125,7 @@ def check_causal(
     _check(
         not leaks,
         name,
-        "the past stays when the future changes",
+        "no change of the past when the future changes",
         f"other scores before the change, for changes from steps {leaks} on",
-        "does a layer read from right to left, or do the inputs hold the targets?",
+        "does a layer read from right to left, or average over time?",
     )

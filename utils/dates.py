@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 
 from utils.errors import check_counts
+from utils.text import Vocab
 
 # fmt: off
 MONTHS = [
@@ -185,3 +186,19 @@ def date_pairs(
 
 def _pick(items: Sequence, draw: float):
     return items[int(draw * len(items))]
+
+
+def check_pairs(pairs: Sequence[tuple[str, str]], target_vocab: Vocab) -> None:
+    """Raise a clear error unless there are pairs whose targets ``target_vocab`` can write.
+
+    Raises:
+        ValueError: there is no pair, or a target, with its ``^`` and ``$``, has unknown characters.
+    """
+    if not pairs:
+        raise ValueError("there are no pairs; expected at least one.")
+    targets = "".join(target for _, target in pairs)
+    if unknown := target_vocab.unknown(START + END + targets):
+        raise ValueError(
+            f"the targets have characters that the vocabulary lacks: {' '.join(map(repr, unknown))}. "
+            "Expected those of dates.TARGET_ALPHABET."
+        )

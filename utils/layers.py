@@ -53,7 +53,7 @@ def check_layer(rnn: nn.Module, num_inputs: int | None = None) -> int:
         ValueError: it does not read ``num_inputs`` (None: any number), or it is bidirectional,
             reads from right to left, or is batch-first or projected.
     """
-    inputs, hiddens = input_size(rnn), output_size(rnn)
+    hiddens = output_size(rnn)
     settings = ("batch_first", "bidirectional", "right_to_left", "proj_size")
     for part, setting in itertools.product(rnn.modules(), settings):
         if getattr(part, setting, False):
@@ -61,13 +61,23 @@ def check_layer(rnn: nn.Module, num_inputs: int | None = None) -> int:
                 f"the model got a {type(part).__name__} with {setting}={getattr(part, setting)!r}; expected "
                 "a layer that reads (num_steps, batch, num_inputs) from left to right."
             )
-    name = type(rnn).__name__
-    if num_inputs is not None and inputs != num_inputs:
+    if num_inputs is not None:
+        check_reads(rnn, num_inputs)
+    return hiddens
+
+
+def check_reads(rnn: nn.Module, num_inputs: int) -> None:
+    """Raise a clear error unless a recurrent layer reads ``num_inputs`` numbers a step.
+
+    Raises:
+        TypeError: ``rnn`` is no recurrent layer.
+        ValueError: it reads another number.
+    """
+    if input_size(rnn) != num_inputs:
         raise ValueError(
-            f"the model got a {name} with {inputs} inputs; expected {num_inputs} "
+            f"the model got a {type(rnn).__name__} with {input_size(rnn)} inputs; expected {num_inputs} "
             "(for one-hot characters, the vocabulary's size)."
         )
-    return hiddens
 
 
 def check_parts(layer: nn.Module, **settings: Any) -> None:
@@ -228,7 +238,7 @@ def split_state(layer: nn.Module, state: State, sizes: Sequence[int]) -> list[St
     for part in state_parts(state):
         if not isinstance(part, Tensor):
             raise TypeError(
-                f"a state is of type {type(state).__name__}; expected a tensor, or a pair of them."
+                f"a state holds a {type(part).__name__}; expected a tensor, or a pair of them."
             )
         if part.dim() != 3 or len(part) != sum(sizes):
             raise ValueError(

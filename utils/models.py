@@ -16,6 +16,7 @@ from utils.layers import (
     check_layer,
     check_pair,
     check_parts,
+    check_reads,
     check_stack,
     direction_count,
     input_size,
@@ -237,12 +238,13 @@ class Bidirectional(nn.Module):
 class Tagger(nn.Module):
     """Any recurrent layer on one-hot characters, and a linear layer that labels each of them.
 
-    The layer may read in one direction or in two. ``check_parts`` and ``check_ids`` say what they
-    raise for bad layers and ids.
+    The layer may read in one direction or in two. ``check_reads``, ``check_parts`` and
+    ``check_ids`` say what they raise for bad layers and ids.
     """
 
     def __init__(self, rnn: nn.Module, vocab_size: int, num_labels: int) -> None:
         super().__init__()
+        check_reads(rnn, vocab_size)
         check_parts(rnn)
         self.rnn, self.vocab_size = rnn, vocab_size
         self.linear = nn.Linear(output_size(rnn), num_labels)
@@ -283,7 +285,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """A GRU that writes, and knows of the source only its first state (Sutskever et al., 2014)."""
+    """A GRU that writes, and knows of the source only its first state (Sutskever et al., 2014, with LSTMs)."""
 
     def __init__(
         self,
@@ -389,8 +391,8 @@ class AttentionDecoder(nn.Module):
         check_ids(ids, self.embedding.num_embeddings)
         check_decoder_state(self.rnn, state, ids.shape[1])
         logits = []
-        for X in self.embedding(ids):  # X: (batch, embedding_size)
+        for Y in self.embedding(ids):  # Y: (batch, embedding_size)
             context, _ = self.attention(state[-1], memory, mask)
-            outputs, state = self.rnn(torch.cat([X, context], dim=-1)[None], state)
+            outputs, state = self.rnn(torch.cat([Y, context], dim=-1)[None], state)
             logits.append(self.linear(torch.cat([outputs[0], context], dim=-1)))
         return torch.stack(logits), state

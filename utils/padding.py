@@ -33,7 +33,7 @@ def check_lengths(lengths: Tensor, num_steps: int, batch: int) -> None:
         wrong = int(((lengths < 1) | (lengths > num_steps)).nonzero()[0])
         raise ValueError(
             f"row {wrong} has length {int(lengths[wrong])}; expected 1 to {num_steps}, the steps of the batch. "
-            "A row of padding only has no last state: leave it out."
+            "Leave out rows that are padding only: they have no last state."
         )
 
 
@@ -57,7 +57,7 @@ def run_layer(
     if getattr(layer, "takes_lengths", False):
         outputs, state = layer(inputs, state, lengths)
         mask = length_mask(lengths, len(inputs)).to(outputs.device)
-        return outputs * mask.unsqueeze(-1), state
+        return outputs.masked_fill(~mask.unsqueeze(-1), 0.0), state
     return run_padded(layer, inputs, lengths, state)
 
 
@@ -73,6 +73,11 @@ def reverse(inputs: Tensor, lengths: Tensor | None = None) -> Tensor:
     return inputs[order, torch.arange(inputs.shape[1], device=inputs.device)]
 
 
+def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
+    """Return the mean of the ``values`` where ``mask``, of the same shape, is True."""
+    return values[mask].mean()
+
+
 def pad(sequences: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     """Return ``sequences``, each ``(length, ...)``, as one batch ``(num_steps, batch, ...)``, and their lengths.
 
@@ -84,11 +89,6 @@ def pad(sequences: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
 def length_mask(lengths: Tensor, num_steps: int) -> Tensor:
     """Return ``(num_steps, batch)``: True where a row of ``lengths (batch,)`` still has an element."""
     return torch.arange(num_steps, device=lengths.device).unsqueeze(1) < lengths
-
-
-def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
-    """Return the mean of the ``values`` where ``mask``, of the same shape, is True."""
-    return values[mask].mean()
 
 
 def run_packed(
@@ -120,6 +120,6 @@ def run_padded(
             parts = zip(state_parts(new), state_parts(state), strict=True)
             parts = tuple(torch.where(going, now, before) for now, before in parts)
             new = parts if isinstance(new, tuple) else parts[0]
-        outputs.append(output * going)
+        outputs.append(output.masked_fill(~going, 0.0))
         state = new  # (1, batch, num_hiddens), or two of these
     return torch.cat(outputs), state

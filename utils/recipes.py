@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from utils.cells import State
-from utils.dates import END, START, date_pairs
+from utils.dates import END, START, check_pairs, date_pairs
 from utils.decoding import translate
 from utils.errors import check_counts
 from utils.layers import check_layer
@@ -117,8 +117,9 @@ def encode_pairs(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return sources ``(num_steps, batch)``, their lengths ``(batch,)`` and targets with ``^`` and ``$``.
 
-    Both are padded with id 0; the lengths stay on the CPU.
+    Both are padded with id 0; the lengths stay on the CPU. ``check_pairs`` says what it raises.
     """
+    check_pairs(pairs, target_vocab)
     sources, lengths = pad([source_vocab.encode(source) for source, _ in pairs])
     targets, _ = pad([target_vocab.encode(START + t + END) for _, t in pairs])
     return sources.to(device), lengths, targets.to(device)

@@ -101,8 +101,12 @@ def adamw_one_cycle(
             f"warm_up is {warm_up}; expected a share of the updates between 0 and 1."
         )
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=weight_decay)
+    # In a run of a few updates at least the first one is warm-up; PyTorch divides by zero at 1 / updates.
     return optimizer, torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, max_lr=lr, total_steps=updates, pct_start=warm_up
+        optimizer,
+        max_lr=lr,
+        total_steps=updates,
+        pct_start=max(warm_up, 1.5 / updates),
     )
 
 
