@@ -7,6 +7,7 @@ from collections import defaultdict
 import pytest
 
 from tools import date_study, depth_study, results
+from tools.__main__ import parser
 from tools.date_study import SETTINGS
 from tools.depth_study import EQUAL_PARAMETERS, EQUAL_WIDTH, RATES, REMEDIES, Stack
 
@@ -31,6 +32,32 @@ def perplexities():
 def best(perplexities, stack):
     """Return the perplexities of all seeds at the rate with the lowest mean."""
     return min((perplexities[stack, lr] for lr in RATES), key=statistics.mean)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ([], ["time_machine", "depth", "dates"]),
+        (["depth"], ["depth"]),
+        (["dates"], ["dates"]),
+    ],
+    ids=["all", "depth", "dates"],
+)
+def test_the_command_measures_what_it_is_asked_for(words, expected, monkeypatch):
+    written = []
+    monkeypatch.setattr(results, "write", lambda study: written.extend(study))
+    monkeypatch.setattr(results, "measure", lambda: ["time_machine"])
+    monkeypatch.setattr(depth_study, "measure", lambda: ["depth"])
+    monkeypatch.setattr(date_study, "measure", lambda: ["dates"])
+    arguments = parser().parse_args(["results", *words])
+    assert arguments.function(arguments) == 0
+    assert written == expected
+
+
+def test_an_unknown_study_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        parser().parse_args(["results", "speed"])
+    assert "invalid choice: 'speed'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["depth", "dates"])

@@ -82,7 +82,7 @@ def run_results(arguments: argparse.Namespace) -> int:
 
     measures = (results.measure, depth_study.measure, date_study.measure)
     chosen = dict(zip(STUDIES, measures, strict=True))
-    for name in arguments.studies or STUDIES:
+    for name in [arguments.study] if arguments.study else STUDIES:
         results.write(chosen[name]())
     return 0
 
@@ -132,7 +132,7 @@ def parser() -> argparse.ArgumentParser:
         run_results,
         "measure what the chapters quote and write book/results/*.json (`texts` needs The Time Machine)",
     ).add_argument(
-        "studies", nargs="*", choices=STUDIES, metavar="STUDY", help="default: all"
+        "study", nargs="?", choices=STUDIES, metavar="STUDY", help="default: all"
     )
     add(
         "screenshot",
