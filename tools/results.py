@@ -181,10 +181,9 @@ def header(text: str, recipe: str) -> dict[str, str]:
     }
 
 
-def write(study: Iterable[tuple[str, dict[str, Any]]]) -> int:
-    """Write the results of a study, a file for each name that it yields; return the exit status."""
+def write(study: Iterable[tuple[str, dict[str, Any]]]) -> None:
+    """Write the results of a study, a file for each name that it yields."""
     for name, results in study:
         text = json.dumps(results, indent=2, ensure_ascii=False) + "\n"
         write_atomically(target(name), text.encode())
         print(f"written to {target(name).relative_to(ROOT)}")
-    return 0
