@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import importlib.util
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from docutils import nodes
 from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
+
+from tools import assignments
 
 # The module's name has hyphens, so it cannot be imported with a statement.
 MATHJAX_PACKAGE = "sphinx-mathjax-offline"
@@ -79,10 +82,36 @@ def drop_outside_scripts(
     context["script_files"] = kept
 
 
+def show_assignment(_app: Sphinx, page: str, source: list[str]) -> None:
+    """Show the source of an assignment as a page with folded solutions."""
+    name = assignment_of(page)
+    if name:
+        source[0] = assignments.as_page(source[0], name)
+
+
+def open_student_version(
+    _app: Sphinx, page: str, _template: str, context: dict[str, Any], _doctree: Any
+) -> None:
+    """Let the Colab button of an assignment's page open the notebook without solutions."""
+    name = assignment_of(page)
+    for group in context.get("header_buttons", []) if name else []:
+        for button in group.get("buttons", []):
+            if "colab.research.google.com" in button.get("url", ""):
+                button["url"] = assignments.colab_url(name)
+
+
+def assignment_of(page: str) -> str | None:
+    """Return the name of the assignment that ``page`` shows, or None."""
+    match = re.fullmatch(r"chapters/exercises/(\w+)/\1", page)
+    return match and match.group(1)
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the extension."""
     app.add_directive("diagram", Diagram)
     app.connect("config-inited", use_local_mathjax)
     app.connect("html-page-context", drop_outside_scripts, priority=900)
+    app.connect("source-read", show_assignment)
+    app.connect("html-page-context", open_student_version, priority=900)
     app.connect("build-finished", copy_mathjax)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

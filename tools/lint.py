@@ -8,6 +8,7 @@ from pathlib import Path
 
 from nbformat import NotebookNode
 
+from tools import assignments
 from tools.notebook import KERNELSPEC, WIDGET_VIEW, load
 from tools.repository import find_setup_cell
 
@@ -17,12 +18,21 @@ MAX_CODE_RUN = 2
 TIMING = re.compile(r"%%?time|perf_counter|\.seconds\b|time\.time\(")
 MARKDOWN_IMAGE = re.compile(r"!\[\s*\]\(|<img(?![^>]*\balt=\"[^\"]+\")")
 MYST = re.compile(r"^(```\{|:::)", re.MULTILINE)
+POINTS = re.compile(r"\*\*Points:\*\* (\d+) \((\d+) by tests, (\d+) read by a person\)")
+# What the book does with the cells of an assignment: folds solutions and tests, leaves out hidden ones.
+ASSIGNMENT_TAGS = {
+    "solution": "hide-input",
+    "tests": "hide-cell",
+    "hidden tests": "remove-cell",
+}
 
 
 def lint(path: Path) -> list[str]:
     """Return what is wrong with the notebook at ``path``, a line for each fault."""
     notebook = load(path)
     faults = [*_lint_notebook(notebook), *_lint_rhythm(notebook)]
+    if path.parent.parent.name == assignments.EXERCISES.name:
+        faults += _lint_assignment(notebook)
     for index, cell in enumerate(notebook.cells, start=1):
         check = _lint_code if cell.cell_type == "code" else _lint_markdown
         faults += [f"cell {index}: {fault}" for fault in check(cell)]
@@ -51,9 +61,45 @@ def _lint_notebook(notebook: NotebookNode) -> Iterator[str]:
 def _lint_rhythm(notebook: NotebookNode) -> Iterator[str]:
     run = 0
     for index, cell in enumerate(notebook.cells, start=1):
+        if assignments.kind(cell) in ("tests", "hidden tests"):
+            continue  # the page folds them
         run = run + 1 if cell.cell_type == "code" else 0
         if run == MAX_CODE_RUN + 1:
             yield f"cell {index}: more than {MAX_CODE_RUN} code cells without prose between them"
+
+
+def _lint_assignment(notebook: NotebookNode) -> Iterator[str]:
+    by_tests, by_hand = assignments.points(notebook)
+    text = "\n".join(cell.source for cell in notebook.cells[:3])
+    stated = POINTS.search(text)
+    if not stated or tuple(map(int, stated.groups())) != (
+        by_tests + by_hand,
+        by_tests,
+        by_hand,
+    ):
+        yield (
+            "the introduction does not say '**Points:** "
+            f"{by_tests + by_hand} ({by_tests} by tests, {by_hand} read by a person)'"
+        )
+    for part in ("**Time:**", "**What you need:**", "**A good answer**"):
+        if part not in text:
+            yield f"the introduction has no {part}"
+    ids = [
+        c.metadata.nbgrader.grade_id for c in notebook.cells if "nbgrader" in c.metadata
+    ]
+    if len(set(ids)) < len(ids):
+        yield "two cells have the same grade_id"
+    for index, cell in enumerate(notebook.cells, start=1):
+        kind = assignments.kind(cell)
+        tag = ASSIGNMENT_TAGS.get(kind)
+        if tag and tag not in cell.metadata.get("tags", []):
+            yield f"cell {index}: holds {kind} but is not tagged `{tag}`"
+        if kind in ("solution", "answer") and "### BEGIN SOLUTION" not in cell.source:
+            yield f"cell {index}: does not say where its solution begins and ends"
+        if kind == "hidden tests" and not cell.source.startswith("# Hidden tests: "):
+            yield f"cell {index}: does not begin with a line '# Hidden tests: ...'"
+        if "setup" in cell.metadata.get("tags", []) and kind != "locked":
+            yield f"cell {index}: the setup cell is not locked"
 
 
 def _lint_code(cell: NotebookNode) -> Iterator[str]:

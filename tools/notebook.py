@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import nbformat
 from nbclient import NotebookClient
@@ -13,7 +14,8 @@ from utils.files import write_atomically
 
 ROOT = Path(__file__).resolve().parent.parent
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
-METADATA = ("tags", "mystnb")  # what a cell may carry; editors leave much else
+# What a cell may carry; editors leave much else.
+METADATA = ("tags", "mystnb", "nbgrader", "deletable", "editable")
 KERNELSPEC = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
 
@@ -61,6 +63,15 @@ def _merge_streams(outputs: list[NotebookNode]) -> list[NotebookNode]:
         else:
             merged.append(output)
     return merged
+
+
+def definitions(path: Path) -> dict[str, Any]:
+    """Return what the cells tagged ``study`` define: the code that a longer study shares with its page."""
+    namespace: dict[str, Any] = {"__name__": path.stem}
+    for cell in load(path).cells:
+        if "study" in cell.metadata.get("tags", []):
+            exec(compile(cell.source, str(path), "exec"), namespace)
+    return namespace
 
 
 def execute(path: Path, timeout: int = 600) -> None:

@@ -46,8 +46,17 @@ if str(root) not in sys.path:
 
 def repository_url() -> str:
     """Return the repository's address from ``_config.yml``, without a slash at the end."""
+    return _repository()["url"].rstrip("/")
+
+
+def branch() -> str:
+    """Return the branch that readers see, from ``_config.yml``."""
+    return _repository()["branch"]
+
+
+def _repository() -> dict[str, str]:
     config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
-    return config["repository"]["url"].rstrip("/")
+    return config["repository"]
 
 
 def setup_cell() -> str:
