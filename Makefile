@@ -11,7 +11,7 @@ export TQDM_DISABLE := 1
 export PYTHONPATH := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help book serve test notebooks lint colab-check repo results screenshot constraints clean chromium
+.PHONY: help book serve test notebooks lint colab-check assignments grade repo results grid screenshot constraints clean chromium bubblewrap
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "%-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,7 +26,11 @@ help: ## list the targets
 	$(BIN)/python $(PIP) -r requirements.txt -c constraints.txt
 	@touch $@
 
-.venv/dev.done: .venv/book.done requirements-dev.txt
+.venv/instructors.done: .venv/book.done requirements-instructors.txt
+	$(BIN)/python $(PIP) -r requirements-instructors.txt -c constraints.txt
+	@touch $@
+
+.venv/dev.done: .venv/instructors.done requirements-dev.txt
 	$(BIN)/python $(PIP) -r requirements-dev.txt -c constraints.txt
 	@touch $@
 
@@ -43,10 +47,10 @@ book: .venv/book.done ## build the book and say where to open it
 serve: book ## build the book and serve it on this machine, port 8000
 	$(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html 8000
 
-test: .venv/dev.done .venv-colab/done chromium ## everything that CI checks
+test: .venv/dev.done .venv-colab/done chromium bubblewrap ## everything that CI checks
 	$(MAKE) --no-print-directory lint
 	$(MAKE) --no-print-directory book
-	$(BIN)/python -m pytest -n 2 --dist loadfile tests
+	$(BIN)/python -m pytest -n 2 --dist loadgroup tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile --nbval chapters
 
 notebooks: .venv/dev.done ## export code, run all notebooks in place, normalize them
@@ -66,11 +70,20 @@ lint: .venv/dev.done ## formatting, code style, notebook rules
 colab-check: .venv/dev.done .venv-colab/done ## run the chapters as Colab would
 	$(BIN)/python -m pytest tests/colab
 
+assignments: .venv/instructors.done ## write the student versions of all assignments to _build/assignments
+	$(BIN)/python -m tools assignments $(OPTIONS)
+
+grade: .venv/instructors.done ## grade what students handed in: make grade SUBMISSIONS=folder OPTIONS="--roster class.csv"
+	@env -u TQDM_DISABLE $(BIN)/python -m tools grade "$(SUBMISSIONS)" $(OPTIONS)
+
 repo: .venv/book.done ## change the repository's address everywhere: make repo URL=https://github.com/someone/unrolled
 	$(BIN)/python -m tools repo $(URL)
 
-results: .venv/dev.done ## measure what the chapters quote, write book/results: make results STUDY=depth (texts, depth, dates; default: all)
-	$(BIN)/python -m tools results $(STUDY)
+results: .venv/dev.done ## measure what the chapters quote, write book/results: make results STUDY=depth (texts, depth, dates, ablation, grid, searches; default: all)
+	@env -u TQDM_DISABLE $(BIN)/python -m tools results $(STUDY)
+
+grid: .venv/dev.done ## train all settings of the hyperparameter grid; goes on where it was stopped
+	@env -u TQDM_DISABLE $(BIN)/python -m tools results grid
 
 screenshot: .venv/dev.done chromium book ## photograph the built book for the README
 	$(BIN)/python -m tools screenshot
@@ -86,6 +99,12 @@ chromium:
 	  { command -v apt-get >/dev/null && $$(test $$(id -u) = 0 || echo sudo -n) sh -c \
 	    'apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium fonts-noto-cjk >/dev/null'; } || \
 	  echo "No Chromium and no way to install it here: the browser tests will be skipped."
+
+bubblewrap:
+	@command -v bwrap >/dev/null || { test "$$(uname)" = Linux && command -v apt-get >/dev/null && \
+	  $$(test $$(id -u) = 0 || echo sudo -n) sh -c \
+	    'apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq bubblewrap >/dev/null'; } || \
+	  echo "No bubblewrap and no way to install it here: the tests of grading will be skipped."
 
 clean: ## remove what make built; .venv stays
 	rm -rf _build .pytest_cache .ruff_cache .hypothesis

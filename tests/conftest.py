@@ -32,8 +32,12 @@ LAYERS = {
 }
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Skip the tests marked ``cuda`` where there is no CUDA GPU."""
+    """Keep a file's tests in one worker, and skip those marked ``cuda`` where there is no CUDA GPU."""
+    for item in items:
+        if not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(str(item.path)))
     if torch.cuda.is_available():
         return
     for item in items:

@@ -1,4 +1,4 @@
-"""The stored measurements of chapters 6 and 8 are whole, and bear what the chapters say."""
+"""The stored measurements are whole, and bear what the chapters and assignments say."""
 
 import json
 import statistics
@@ -6,7 +6,7 @@ from collections import defaultdict
 
 import pytest
 
-from tools import date_study, depth_study, results
+from tools import ablation_study, date_study, depth_study, grid_study, results
 from tools.__main__ import parser
 from tools.date_study import SETTINGS
 from tools.depth_study import EQUAL_PARAMETERS, EQUAL_WIDTH, RATES, REMEDIES, Stack
@@ -37,11 +37,12 @@ def best(perplexities, stack):
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        ([], ["time_machine", "depth", "dates"]),
+        ([], ["time_machine", "depth", "dates", "ablation", "grid", "searches"]),
         (["depth"], ["depth"]),
         (["dates"], ["dates"]),
+        (["grid"], ["grid"]),
     ],
-    ids=["all", "depth", "dates"],
+    ids=["all", "depth", "dates", "grid"],
 )
 def test_the_command_measures_what_it_is_asked_for(words, expected, monkeypatch):
     written = []
@@ -49,6 +50,9 @@ def test_the_command_measures_what_it_is_asked_for(words, expected, monkeypatch)
     monkeypatch.setattr(results, "measure", lambda: ["time_machine"])
     monkeypatch.setattr(depth_study, "measure", lambda: ["depth"])
     monkeypatch.setattr(date_study, "measure", lambda: ["dates"])
+    monkeypatch.setattr(ablation_study, "measure", lambda: ["ablation"])
+    monkeypatch.setattr(grid_study, "measure", lambda: ["grid"])
+    monkeypatch.setattr(grid_study, "measure_searches", lambda: ["searches"])
     arguments = parser().parse_args(["results", *words])
     assert arguments.function(arguments) == 0
     assert written == expected

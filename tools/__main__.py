@@ -13,7 +13,7 @@ from nbclient.exceptions import (
     DeadKernelError,
 )
 
-from tools import export, notebook, repository
+from tools import assignments, export, notebook, repository
 from tools.lint import lint
 
 
@@ -72,18 +72,47 @@ def run_repo(arguments: argparse.Namespace) -> int:
     return _report(repository.move_to(arguments.url), check=False)
 
 
-STUDIES = ("texts", "depth", "dates")
+STUDIES = ("texts", "depth", "dates", "ablation", "grid", "searches")
 
 
 def run_results(arguments: argparse.Namespace) -> int:
     """Measure what the chapters quote and write book/results."""
     # They import PyTorch, which the other commands need not wait for.
-    from tools import date_study, depth_study, results
+    from tools import ablation_study, date_study, depth_study, grid_study, results
 
-    measures = (results.measure, depth_study.measure, date_study.measure)
+    measures = (
+        results.measure,
+        depth_study.measure,
+        date_study.measure,
+        ablation_study.measure,
+        grid_study.measure,
+        grid_study.measure_searches,
+    )
     chosen = dict(zip(STUDIES, measures, strict=True))
     for name in [arguments.study] if arguments.study else STUDIES:
         results.write(chosen[name]())
+    return 0
+
+
+def run_assignments(arguments: argparse.Namespace) -> int:
+    """Write the student versions."""
+    for path in assignments.write_releases(arguments.sources, arguments.target):
+        print(path)
+    return 0
+
+
+def run_grade(arguments: argparse.Namespace) -> int:
+    """Grade what students handed in."""
+    from tools.grading.grade import grade
+
+    grade(
+        arguments.submissions,
+        arguments.grades,
+        assignment=arguments.assignment,
+        roster=arguments.roster,
+        sources=arguments.sources,
+        unsafe=arguments.unsafe,
+    )
     return 0
 
 
@@ -133,6 +162,53 @@ def parser() -> argparse.ArgumentParser:
         "measure what the chapters quote and write book/results/*.json (`texts` needs The Time Machine)",
     ).add_argument(
         "study", nargs="?", choices=STUDIES, metavar="STUDY", help="default: all"
+    )
+    sources = {
+        "type": Path,
+        "default": assignments.EXERCISES,
+        "metavar": "FOLDER",
+        "help": "the assignments, NAME/NAME.ipynb each (default: chapters/exercises)",
+    }
+    releases = add(
+        "assignments", run_assignments, "write the student versions of all assignments"
+    )
+    releases.add_argument("--sources", **sources)
+    releases.add_argument(
+        "--target",
+        type=Path,
+        default=assignments.RELEASES,
+        metavar="FOLDER",
+        help="where to write them (default: _build/assignments)",
+    )
+    grades = add("grade", run_grade, "grade a folder of submissions")
+    grades.add_argument(
+        "submissions",
+        type=Path,
+        help="a folder or .zip file with downloads as they come",
+    )
+    grades.add_argument("--sources", **sources)
+    grades.add_argument(
+        "--assignment",
+        metavar="NAME",
+        help="which one (default: the one that most files are of)",
+    )
+    grades.add_argument(
+        "--roster",
+        type=Path,
+        metavar="CSV",
+        help="the class list, with columns id, name and email",
+    )
+    grades.add_argument(
+        "--grades",
+        type=Path,
+        default=Path("grades"),
+        metavar="FOLDER",
+        help="gradebook, tables and feedback pages (default: grades)",
+    )
+    grades.add_argument(
+        "--unsafe",
+        action="store_true",
+        help="run submissions without a sandbox, with access to all your files",
     )
     add(
         "screenshot",

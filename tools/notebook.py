@@ -65,12 +65,16 @@ def _merge_streams(outputs: list[NotebookNode]) -> list[NotebookNode]:
     return merged
 
 
+def study_code(path: Path) -> str:
+    """Return the cells tagged ``study``: the code that a longer study shares with its page."""
+    cells = [c for c in load(path).cells if "study" in c.metadata.get("tags", [])]
+    return "\n\n".join(cell.source for cell in cells)
+
+
 def definitions(path: Path) -> dict[str, Any]:
-    """Return what the cells tagged ``study`` define: the code that a longer study shares with its page."""
+    """Return what the cells tagged ``study`` define, by name."""
     namespace: dict[str, Any] = {"__name__": path.stem}
-    for cell in load(path).cells:
-        if "study" in cell.metadata.get("tags", []):
-            exec(compile(cell.source, str(path), "exec"), namespace)
+    exec(compile(study_code(path), str(path), "exec"), namespace)
     return namespace
 
 

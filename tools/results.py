@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 import os
@@ -10,16 +11,19 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pandas as pd
 import torch
 from torch import nn
 
-from tools.notebook import ROOT
+from tools import assignments
+from tools.notebook import ROOT, definitions, study_code
 from utils.cells import set_forget_bias
 from utils.device import get_device, set_seed
 from utils.files import write_atomically
 from utils.models import LanguageModel
 from utils.ngrams import NGramModel, ngram_perplexity
 from utils.recipes import train_on_text
+from utils.sweep import Study
 from utils.text import Vocab, load_text, normalize, split
 
 UPDATES = 1200
@@ -27,6 +31,7 @@ SEEDS = (0, 1, 2)
 LAYERS = {"RNN": nn.RNN, "GRU": nn.GRU, "LSTM": nn.LSTM}
 # What is tried for each network: the learning rates and the weight decays.
 RATES, DECAYS = (8e-3, 1.6e-2), (0.01, 0.1)
+STUDIES = ROOT / "_build" / "studies.db"  # what was interrupted goes on from here
 # The texts: the first one decides between the rates and the decays.
 CHOSEN_ON, OTHER_TEXT = "the_tide_clock", "time_machine"
 
@@ -170,15 +175,32 @@ def report(name: str, corpus: Corpus, runs: list[dict[str, Any]]) -> dict[str, A
     return header(text, recipe) | {"runs": runs, "ngrams": ngrams}
 
 
-def header(text: str, recipe: str) -> dict[str, str]:
+def header(text: str, recipe: str, command: str = "make results") -> dict[str, str]:
     """Return what was measured on, how and where: the head of a file of results."""
     return {
         "text": text,
-        "command": "make results",
+        "command": command,
         "machine": machine(),
         "torch": torch.__version__,
         "recipe": recipe,
     }
+
+
+def open_study(assignment: str, part: str, metric: str) -> tuple[Study, dict[str, Any]]:
+    """Return the study of a part of an assignment, and what its page defines for it.
+
+    It goes on where it was stopped. Changed code begins a new one.
+    """
+    page = assignments.sources()[assignment]
+    code = hashlib.sha256(study_code(page).encode()).hexdigest()[:8]
+    STUDIES.parent.mkdir(exist_ok=True)
+    study = Study(f"{assignment}: {part} ({code})", STUDIES, metric)
+    return study, definitions(page)
+
+
+def rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows of a table as JSON has them: what is not finite becomes null."""
+    return json.loads(frame.to_json(orient="records", double_precision=6))
 
 
 def write(study: Iterable[tuple[str, dict[str, Any]]]) -> None:

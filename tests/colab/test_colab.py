@@ -7,6 +7,7 @@ import pytest
 from nbclient.exceptions import CellExecutionError
 
 from tests import kernels
+from tools.assignments import EXERCISES, kind, sources, write_releases
 from tools.notebook import load, notebooks
 from tools.repository import PLACEHOLDER, SETUP_CELL, find_setup_cell, setup_cell
 
@@ -48,17 +49,39 @@ def hosted(colab, repository, monkeypatch):
     return colab
 
 
+# Each of them may run in another worker.
+CHAPTERS = [path for path in notebooks() if EXERCISES not in path.parents]
+
+
 def installed():
     command = [kernels.COLAB_PYTHON, "-m", "pip", "freeze"]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
-@pytest.mark.parametrize("chapter", notebooks(), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "chapter",
+    [
+        pytest.param(path, id=path.stem, marks=pytest.mark.xdist_group(path.stem))
+        for path in CHAPTERS
+    ],
+)
 def test_a_chapter_runs_from_a_lone_copy_and_installs_nothing(hosted, chapter):
     before = installed()
     shutil.copy(chapter, hosted)
     kernels.execute(load(hosted / chapter.name), hosted)
     assert installed() == before
+
+
+@pytest.mark.parametrize("name", sources())
+def test_a_students_notebook_runs_to_the_first_stub(hosted, name):
+    write_releases(target=hosted / "releases")
+    student = load(hosted / "releases" / name / f"{name}.ipynb")
+    with pytest.raises(CellExecutionError, match="NotImplementedError"):
+        kernels.execute(student, hosted)
+    ran = [c for c in student.cells if c.cell_type == "code" and c.execution_count]
+    kinds = [kind(cell) for cell in student.cells]
+    last = student.cells.index(ran[-1])
+    assert kinds.index("solution") <= last <= kinds.index("tests")
 
 
 def test_the_environment_has_colabs_versions(elsewhere):
