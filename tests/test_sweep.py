@@ -690,12 +690,13 @@ def test_ctrl_c_ends_the_workers_and_frees_their_settings(path, tmp_path):
 
     study = Study("s", path)
     thread = threading.Thread(target=stop)
+    before = psutil.Process().children()  # of other tests in this process
     thread.start()
     with pytest.raises(KeyboardInterrupt, match="study 's' was stopped"):
         study.run(objective, grid(a=[1, 2]), workers=2)
     thread.join()
     assert states_of(study.frame()) == ["waiting"] * 2
-    assert psutil.Process().children() == []
+    assert set(psutil.Process().children()) <= set(before)
 
 
 def test_if_all_workers_are_killed_the_run_says_so(path, monkeypatch):
