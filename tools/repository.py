@@ -11,7 +11,13 @@ from tools.notebook import ROOT, load, notebooks, save
 from utils.files import write_atomically
 
 PLACEHOLDER = "https://github.com/OWNER/unrolled"
-PAGES_WITH_ADDRESS = ("README.md", "CITATION.cff", "CONTRIBUTING.md", "book/setup.md")
+PAGES_WITH_ADDRESS = (
+    "README.md",
+    "CITATION.cff",
+    "CONTRIBUTING.md",
+    "book/setup.md",
+    "book/instructors.md",
+)
 SETUP_CELL = """\
 # Finds the course's module `utils`; on Colab it first fetches the course. Installs nothing.
 import os
