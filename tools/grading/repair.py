@@ -1,0 +1,250 @@
+"""Putting a submission back into the form of its assignment, and saying what was done.
+
+The tests and other locked cells come from the assignment. A student's are the solutions and the cells of
+their own, which stay where they were, so that the notebook does when it runs what the student's did.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+import reprlib
+from collections import Counter
+from typing import NamedTuple
+
+from nbformat import NotebookNode, v4
+
+from tools.grading.reading import grade_id
+
+SIMILAR = 0.6  # share of words in common from which on a cell is taken for another
+TAG = re.compile(r"<(?=[A-Za-z/!?])")
+WORD = re.compile(r"\w+|[^\w\s]")
+
+
+def harmless(markdown: str) -> str:
+    """Return Markdown whose HTML shows as text: a script would run in the browser of whoever marks it."""
+    return TAG.sub("&lt;", markdown)
+
+
+class Note(NamedTuple):
+    """Something that was repaired; ``look`` if a person should look at it."""
+
+    text: str
+    look: bool
+
+
+def repair(
+    submitted: NotebookNode, release: NotebookNode
+) -> tuple[NotebookNode, list[Note]]:
+    """Return a sound notebook with the student's work, and what was done to get it.
+
+    Both are in format 4.5; ``reading.read`` makes ``submitted`` so.
+    """
+    return _Repair(submitted, release).run()
+
+
+class _Repair:
+    """One repair: finds each cell of the assignment among ``theirs``, then puts the notebook together."""
+
+    def __init__(self, submitted: NotebookNode, release: NotebookNode) -> None:
+        self.theirs, self.release = submitted.cells, release
+        self.wanted = {grade_id(cell): cell for cell in release.cells if grade_id(cell)}
+        self.place: dict[str, int] = {}  # of each cell of the assignment among theirs
+        self.dropped: set[int] = set()  # copies of what the assignment has anyway
+        self.kept_beside: set[str] = set()  # locked cells whose changed text runs, too
+        self.notes: list[Note] = []
+
+    def run(self) -> tuple[NotebookNode, list[Note]]:
+        self._find_by_grade_id()
+        self._find_by_id_or_text()
+        self._find_by_likeness()
+        for name, index in self.place.items():
+            self._compare(name, self.theirs[index])
+        missing = [name for name in self.wanted if name not in self.place]
+        for name in missing:
+            self._note(
+                f"{name} was missing and was put back", _is_solution(self.wanted[name])
+            )
+        order = [self.place[name] for name in self.wanted if name in self.place]
+        if order != sorted(order):
+            self._note("the cells were in another order; they are in the assignment's")
+        return self._assembled(), self.notes
+
+    def _note(self, text: str, look: bool = False) -> None:
+        self.notes.append(Note(text, look))
+
+    def _free(self, start: int = 0, stop: int | None = None) -> list[int]:
+        """Return the places of cells not yet found to be one of the assignment's."""
+        taken = {*self.place.values(), *self.dropped}
+        stop = len(self.theirs) if stop is None else stop
+        return [index for index in range(start, stop) if index not in taken]
+
+    def _find_by_grade_id(self) -> None:
+        for name, cell in self.wanted.items():
+            found = [
+                i for i, their in enumerate(self.theirs) if grade_id(their) == name
+            ]
+            same = [i for i in found if _same(self.theirs[i], cell)]
+            other = [i for i in found if i not in same]
+            if not found:
+                continue
+            # Of a solution, the last that was written; of a locked cell, the one as it was.
+            best = (other or same)[-1] if _is_solution(cell) else (same or other)[0]
+            again = [i for i in other if _same(self.theirs[i], self.theirs[best])]
+            self.place[name] = best
+            self.dropped.update({*same, *again} - {best})
+            if len(found) > 1:
+                rest = "the last that was filled in counts" if other else "one counts"
+                self._note(
+                    f"{name} was there {len(found)} times; {rest}",
+                    look=_is_solution(cell) and len(other) > len(again),
+                )
+
+    def _find_by_id_or_text(self) -> None:
+        before = len(self.place)
+        for matches in (lambda a, b: a.id and a.id == b.id, _same):
+            for name, cell in self.wanted.items():
+                if name not in self.place:
+                    for index in self._free():
+                        if matches(self.theirs[index], cell):
+                            self.place[name] = index
+                            break
+        if found := len(self.place) - before:
+            self._note(f"{found} cells had lost their metadata; it was put back")
+
+    def _find_by_likeness(self) -> None:
+        names = [name for name in self.wanted if name not in self.place]
+        # Locked cells first: what is left of them is more like them than any solution.
+        for name in sorted(names, key=lambda name: _is_solution(self.wanted[name])):
+            cell = self.wanted[name]
+            choice = [i for i in self._gap(name) if not self._is_prose(i)]
+            likeness = {i: _likeness(self.theirs[i], cell) for i in choice}
+            best = max(likeness, key=likeness.__getitem__, default=None)
+            if best is not None and (
+                likeness[best] >= SIMILAR
+                or (
+                    _is_solution(cell) and self.theirs[best].cell_type == cell.cell_type
+                )
+            ):
+                self.place[name] = best
+                self._note(
+                    f"{name} was recognized by its place and its text only", True
+                )
+
+    def _gap(self, name: str) -> list[int]:
+        """Return the free places between the neighbors, in the assignment, of the cell ``name``."""
+        names = list(self.wanted)
+        at = names.index(name)
+        before = [self.place[n] for n in names[:at] if n in self.place]
+        after = [self.place[n] for n in names[at:] if n in self.place]
+        start, stop = (before or [-1])[-1] + 1, (after or [len(self.theirs)])[0]
+        return self._free(start, stop) if start <= stop else self._free()
+
+    def _is_prose(self, index: int) -> bool:
+        """Return whether a cell is one of the assignment's that is neither locked nor graded."""
+        cell = self.theirs[index]
+        prose = [other for other in self.release.cells if not grade_id(other)]
+        return not cell.source.strip() or any(
+            _same(cell, other) or (cell.id and cell.id == other.id) for other in prose
+        )
+
+    def _compare(self, name: str, theirs: NotebookNode) -> None:
+        """Note how a cell that was found differs from the assignment's."""
+        cell = self.wanted[name]
+        if theirs.cell_type != cell.cell_type:
+            self._note(
+                f"{name} had become {theirs.cell_type}; it is {cell.cell_type} again"
+            )
+        marks, wanted = theirs.metadata.get("nbgrader", {}), cell.metadata.nbgrader
+        if grade_id(theirs):
+            points, right = marks.get("points"), wanted.get("points")
+            if wanted.grade and points != right:
+                self._note(
+                    f"the points of {name} had been changed to {reprlib.repr(points)}; they are {right} again",
+                    True,
+                )
+            if any(
+                bool(marks.get(key)) != wanted[key]
+                for key in ("grade", "solution", "locked")
+            ):
+                self._note(f"{name} had been marked as another kind of cell", True)
+        if not _is_solution(cell) and not _same(theirs, cell):
+            what = "the test" if wanted.grade else "the locked cell"
+            self._note(f"{what} {name} had been changed; the original is back", True)
+            if not wanted.grade:  # it may hold an import that a solution needs
+                self.kept_beside.add(name)
+
+    def _assembled(self) -> NotebookNode:
+        """Return the assignment's cells in its order, each followed by what the student has after it."""
+        owner, groups = "", {"": []}
+        names = {index: name for name, index in self.place.items()}
+        for index, cell in enumerate(self.theirs):
+            if index in names:
+                owner = names[index]
+                groups[owner] = [cell] if owner in self.kept_beside else []
+            elif index not in self.dropped:
+                groups[owner].append(cell)
+        cells = [_own(cell) for cell in groups[""]]
+        for name, cell in self.wanted.items():
+            index = self.place.get(name)
+            theirs = None if index is None else self.theirs[index]
+            cells.append(_filled(cell, theirs))
+            cells += [_own(cell) for cell in groups.get(name, [])]
+        _name_uniquely(cells, {cell.id for cell in self.wanted.values()})
+        result = v4.new_notebook(cells=cells)
+        result.metadata = copy.deepcopy(self.release.metadata)
+        return result
+
+
+def _filled(cell: NotebookNode, theirs: NotebookNode | None) -> NotebookNode:
+    """Return the assignment's cell; a solution with the student's text."""
+    cell = copy.deepcopy(cell)
+    if cell.cell_type == "code":
+        cell.outputs, cell.execution_count = [], None
+    if _is_solution(cell) and theirs is not None:
+        written = cell.cell_type == "markdown" and not _same(theirs, cell)
+        cell.source = harmless(theirs.source) if written else theirs.source
+        if "attachments" in theirs and cell.cell_type != "code":
+            cell.attachments = theirs.attachments
+    elif _is_solution(cell) and cell.cell_type == "code":
+        # The empty form would hide a solution that stands in a cell of the student's own.
+        cell.source = "# This cell was missing."
+    return cell
+
+
+def _own(cell: NotebookNode) -> NotebookNode:
+    """Return a student's own cell without metadata, which could change how it is run and graded."""
+    cell = copy.deepcopy(cell)
+    cell.metadata = NotebookNode()
+    if cell.cell_type == "markdown":
+        cell.source = harmless(cell.source)
+    return cell
+
+
+def _name_uniquely(cells: list[NotebookNode], reserved: set[str]) -> None:
+    seen = set()
+    for number, cell in enumerate(cells):
+        own = not grade_id(cell)
+        if own and (not cell.id or cell.id in reserved | seen):
+            cell.id = f"own-{number}"
+        seen.add(cell.id)
+
+
+def _is_solution(cell: NotebookNode) -> bool:
+    return cell.metadata.nbgrader.solution
+
+
+def _same(one: NotebookNode, other: NotebookNode) -> bool:
+    """Return whether two cells have the same text, whatever an editor did to the white space around it."""
+
+    def text(cell: NotebookNode) -> list[str]:
+        return [line.rstrip() for line in cell.source.strip().splitlines()]
+
+    return text(one) == text(other)
+
+
+def _likeness(one: NotebookNode, other: NotebookNode) -> float:
+    """Return from 0 to 1 how many words two cells have in common; half of it if their types differ."""
+    words, others = (Counter(WORD.findall(cell.source)) for cell in (one, other))
+    share = 2 * (words & others).total() / max((words + others).total(), 1)
+    return share if one.cell_type == other.cell_type else 0.5 * share
