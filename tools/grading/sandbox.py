@@ -88,7 +88,10 @@ def _bubblewrap(folder: Path, limits: Limits) -> list[str]:
         link = os.path.islink(name)
         command += ["--symlink", os.readlink(name), name] if link else []
         command += [] if link else ["--ro-bind-try", name, name]
-    # Should the course lie below /usr or beside the interpreter, it is hidden again.
+    command += ["--proc", "/proc", "--dev", "/dev"]
+    for name in ("/dev/shm", "/tmp", str(COURSE / "work")):
+        command += ["--size", str(limits.disk), "--tmpfs", name]
+    # The course is hidden wherever it lies, below /usr or /tmp too; what a kernel needs of it comes after that.
     command += ["--tmpfs", str(ROOT)]
     for name in _python_folders():
         command += ["--ro-bind-try", name, name]
@@ -97,9 +100,6 @@ def _bubblewrap(folder: Path, limits: Limits) -> list[str]:
     command += ["--ro-bind", str(KERNEL), str(COURSE / "kernel")]
     if fonts := _font_list():
         command += ["--ro-bind", fonts, fonts]
-    command += ["--proc", "/proc", "--dev", "/dev"]
-    for name in ("/dev/shm", "/tmp", str(COURSE / "work")):
-        command += ["--size", str(limits.disk), "--tmpfs", name]
     command += ["--ro-bind", str(folder), str(folder)]
     command += ["--bind", str(folder / "sockets"), str(folder / "sockets")]
     for name in (ROOT, "/dev", "/"):
