@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
 
-from tools.results import CHOSEN_ON, header, open_study, rows
+from tools.results import CHOSEN_ON, WORKERS, header, held_out, open_study, rows
 
 ASSIGNMENT = "gate_ablation"
 SEEDS = (0, 1, 2, 3, 4)
 SEED_FOR_RATES = 100  # the rates are chosen by a run that is not reported
-WORKERS = os.cpu_count() or 1
 
 
 def measure() -> Iterator[tuple[str, dict[str, Any]]]:
@@ -43,7 +41,7 @@ def measure() -> Iterator[tuple[str, dict[str, Any]]]:
     columns = ["cell", "task", "lr", "seed", "state", "score", "parameters", "seconds"]
     yield (
         "ablation",
-        header(f"{CHOSEN_ON}, letters and spaces, last 10% held out", recipe)
+        header(held_out(CHOSEN_ON), recipe)
         | {"runs": rows(table[columns]), "tried": rows(tried[columns])},
     )
 

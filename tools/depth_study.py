@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
-from tools.results import CHOSEN_ON, SEEDS, UPDATES, Corpus, header, load
+from tools.results import CHOSEN_ON, SEEDS, UPDATES, Corpus, header, held_out, load
 from utils.device import set_seed
 from utils.models import DeepRNN, LanguageModel, Normalized, Residual, make_layers
 from utils.recipes import train_on_text
@@ -86,6 +86,5 @@ def measure() -> Iterator[tuple[str, dict[str, Any]]]:
     )
     yield (
         "depth",
-        header(f"{CHOSEN_ON}, letters and spaces, last 10% held out", recipe)
-        | {"runs": runs},
+        header(held_out(CHOSEN_ON), recipe) | {"runs": runs},
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import tempfile
 import time
@@ -13,11 +12,10 @@ from typing import Any
 
 import torch
 
-from tools.results import CHOSEN_ON, header, open_study, rows
+from tools.results import CHOSEN_ON, WORKERS, header, held_out, open_study, rows
 from utils.sweep import Study
 
 ASSIGNMENT = "hyperparameter_grid"
-WORKERS = os.cpu_count() or 1
 SAMPLE = 12  # settings that are run again to see what the workers gain
 SEEDS = (0, 1, 2)
 # Random search, and the tree-structured Parzen estimator with pruning.
@@ -27,7 +25,7 @@ SPACE = {
     "num_hiddens": (8, 128, "log"),
     "lr": (0.01, 10.0, "log"),
 }
-TEXT = f"{CHOSEN_ON}, letters and spaces, last 10% held out"
+TEXT = held_out(CHOSEN_ON)
 RECIPE = "4 epochs of 32 rows, nn.GRU, SGD at a constant rate, clipped at 1, seed 0"
 
 

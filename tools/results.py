@@ -27,6 +27,7 @@ from utils.sweep import Study
 from utils.text import Vocab, load_text, normalize, split
 
 UPDATES = 1200
+WORKERS = os.cpu_count() or 1  # processes for studies of many small runs
 SEEDS = (0, 1, 2)
 LAYERS = {"RNN": nn.RNN, "GRU": nn.GRU, "LSTM": nn.LSTM}
 # What is tried for each network: the learning rates and the weight decays.
@@ -171,8 +172,12 @@ def report(name: str, corpus: Corpus, runs: list[dict[str, Any]]) -> dict[str, A
         f"{UPDATES} updates of 32 x 64 characters, AdamW, one cycle, clipped at 1; layers of "
         f"torch.nn, forget-gate bias 1; rate and decay chosen on {CHOSEN_ON} by the mean of {len(SEEDS)} seeds"
     )
-    text = f"{name}, letters and spaces, last 10% held out"
-    return header(text, recipe) | {"runs": runs, "ngrams": ngrams}
+    return header(held_out(name), recipe) | {"runs": runs, "ngrams": ngrams}
+
+
+def held_out(name: str) -> str:
+    """Return what :func:`load` makes of the text ``name``, in words."""
+    return f"{name}, letters and spaces, last 10% held out"
 
 
 def header(text: str, recipe: str, command: str = "make results") -> dict[str, str]:
