@@ -18,6 +18,14 @@ def repository(tmp_path_factory):
     return kernels.snapshot(tmp_path_factory.mktemp("repository"))
 
 
+@pytest.fixture(scope="module")
+def releases(tmp_path_factory):
+    """A folder with the student versions of all assignments."""
+    folder = tmp_path_factory.mktemp("releases")
+    write_releases(target=folder)
+    return folder
+
+
 @pytest.fixture
 def elsewhere(tmp_path, monkeypatch):
     """An empty folder whose kernels have Colab's versions, but no course and no Colab."""
@@ -73,9 +81,8 @@ def test_a_chapter_runs_from_a_lone_copy_and_installs_nothing(hosted, chapter):
 
 
 @pytest.mark.parametrize("name", sources())
-def test_a_students_notebook_runs_to_the_first_stub(hosted, name):
-    write_releases(target=hosted / "releases")
-    student = load(hosted / "releases" / name / f"{name}.ipynb")
+def test_a_students_notebook_runs_to_the_first_stub(hosted, releases, name):
+    student = load(releases / name / f"{name}.ipynb")
     with pytest.raises(CellExecutionError, match="NotImplementedError"):
         kernels.execute(student, hosted)
     ran = [c for c in student.cells if c.cell_type == "code" and c.execution_count]
