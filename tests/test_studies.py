@@ -1,5 +1,6 @@
 """The stored measurements are whole, and bear what the chapters and assignments say."""
 
+import itertools
 import json
 import statistics
 from collections import defaultdict
@@ -64,7 +65,7 @@ def test_an_unknown_study_is_refused(capsys):
     assert "invalid choice: 'speed'" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["depth", "dates"])
+@pytest.mark.parametrize("name", ["depth", "dates", "ablation", "grid", "searches"])
 def test_a_study_says_how_and_where_it_was_measured(name):
     assert {"text", "command", "machine", "torch", "recipe"} <= stored(name).keys()
 
@@ -162,3 +163,47 @@ def test_the_groups_of_the_date_study_count_every_line_once():
     )
     assert len(new_formats) == 8
     assert not {target for _, target in held_out} & {d.isoformat() for d in train_days}
+
+
+def test_every_gate_was_trained_on_both_tasks_with_every_seed():
+    study = stored("ablation")
+    chosen = defaultdict(list)
+    for run in study["runs"]:
+        chosen[run["task"], run["cell"]].append((run["lr"], run["seed"]))
+    assert len(chosen) == 16
+    for (task, cell), runs in chosen.items():
+        tried = {
+            run["score"]: run["lr"]
+            for run in study["tried"]
+            if (run["task"], run["cell"]) == (task, cell)
+        }
+        best = tried[min(tried)]
+        assert sorted(runs) == [(best, seed) for seed in ablation_study.SEEDS]
+
+
+def test_the_stored_grid_has_every_setting_once():
+    settings = stored("grid")["settings"]
+    keys = [(s["num_steps"], s["num_hiddens"], s["lr"]) for s in settings]
+    sizes = (8, 16, 32, 64, 128)
+    expected = itertools.product(sizes, sizes, (0.01, 0.1, 1.0, 10.0))
+    assert sorted(keys) == sorted(expected)
+    assert {s["state"] for s in settings} == {"finished", "diverged"}
+    for setting in settings:
+        assert (setting["perplexity"] is None) == (setting["state"] == "diverged")
+        assert setting["text"].startswith("the ")
+
+
+def test_two_workers_trained_the_grid_faster_than_one_process():
+    grid = stored("grid")
+    assert grid["workers"]["ratio"] >= 1.5
+    assert sum(s["seconds"] for s in grid["settings"]) / 2 < 20 * 60
+
+
+def test_every_search_spent_the_budget_of_the_grid():
+    spent = defaultdict(int)
+    for run in stored("searches")["runs"]:
+        spent[run["search"], run["seed"]] += run["steps"]
+    searches = itertools.product(grid_study.SEARCHES, grid_study.SEEDS)
+    assert spent.keys() == set(searches)
+    for epochs in spent.values():
+        assert 400 <= epochs < 404

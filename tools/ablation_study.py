@@ -36,7 +36,7 @@ def measure() -> Iterator[tuple[str, dict[str, Any]]]:
     recipe = (
         f"{page['UPDATES']} updates, {page['SIZES']['text']} units on the text (AdamW, one cycle, 32 x 64 "
         f"characters) and {page['SIZES']['adding']} on the adding problem over 100 steps (Adam); each "
-        f"learning rate the best of three with seed {SEED_FOR_RATES}"
+        f"learning rate the best of four with seed {SEED_FOR_RATES}"
     )
     columns = ["cell", "task", "lr", "seed", "state", "score", "parameters", "seconds"]
     yield (

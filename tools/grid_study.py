@@ -16,7 +16,7 @@ from tools.results import CHOSEN_ON, WORKERS, header, held_out, open_study, rows
 from utils.sweep import Study
 
 ASSIGNMENT = "hyperparameter_grid"
-SAMPLE = 12  # settings that are run again to see what the workers gain
+SAMPLE = 48  # settings that are run again to see what the workers gain
 SEEDS = (0, 1, 2)
 # Random search, and the tree-structured Parzen estimator with pruning.
 SEARCHES = {"random": False, "tpe": True}

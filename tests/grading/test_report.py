@@ -61,7 +61,7 @@ def test_the_summary(tmp_path):
     assert said.splitlines() == [
         "3 students: 1 graded now, 1 as before, 1 not graded.",
         "WITHOUT A SANDBOX: students' code could read and change anything that you can.",
-        "1 have answers for a person to mark.",
+        "The answers of 1 wait for a person to mark them.",
         "These need a look:",
         "  s2: empty",
         "  s2: -2",

@@ -73,12 +73,12 @@ def majority(examined: Iterable[Examined]) -> str:
     if not ranks:
         raise ValueError(
             "no file handed in is a notebook of an assignment of this course: is this the right folder? "
-            "If it is, say which assignment it should be: ASSIGNMENT=..."
+            'If it is, say which assignment it should be: OPTIONS="--assignment NAME"'
         )
     if len(ranks) == 2 and ranks[0][1] == ranks[1][1]:
         raise ValueError(
             f"as many notebooks are of {ranks[0][0]} as of {ranks[1][0]}: "
-            "say which to grade: ASSIGNMENT=..."
+            'say which to grade: OPTIONS="--assignment NAME"'
         )
     return ranks[0][0]
 

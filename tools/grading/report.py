@@ -107,7 +107,7 @@ def summary(rows: list[Row], graded_now: int, unsafe: bool, folder: Path) -> str
         )
     marking = sum(row.needs_marking for row in rows)
     if marking:
-        lines.append(f"{marking} have answers for a person to mark.")
+        lines.append(f"The answers of {marking} wait for a person to mark them.")
     looks = [(row.student, look) for row in rows for look in row.looks]
     if looks:
         lines.append("These need a look:")
