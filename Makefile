@@ -93,17 +93,17 @@ constraints: .venv/dev.done ## write constraints.txt from what is installed
 	@{ head -n 1 constraints.txt; sed 's/+[a-z0-9.]*$$//' constraints.txt.new; } > constraints.txt.part
 	@mv constraints.txt.part constraints.txt && rm constraints.txt.new
 
+# Installs Debian packages; fails where there is no apt-get, or no right to use it.
+apt_install = command -v apt-get >/dev/null && $$(test $$(id -u) = 0 || echo sudo -n) sh -c \
+	'apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $(1) >/dev/null'
+
 chromium:
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || \
-	  command -v google-chrome >/dev/null || \
-	  { command -v apt-get >/dev/null && $$(test $$(id -u) = 0 || echo sudo -n) sh -c \
-	    'apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium fonts-noto-cjk >/dev/null'; } || \
+	  command -v google-chrome >/dev/null || { $(call apt_install,chromium fonts-noto-cjk); } || \
 	  echo "No Chromium and no way to install it here: the browser tests will be skipped."
 
 bubblewrap:
-	@command -v bwrap >/dev/null || { test "$$(uname)" = Linux && command -v apt-get >/dev/null && \
-	  $$(test $$(id -u) = 0 || echo sudo -n) sh -c \
-	    'apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq bubblewrap >/dev/null'; } || \
+	@command -v bwrap >/dev/null || { $(call apt_install,bubblewrap); } || \
 	  echo "No bubblewrap and no way to install it here: the tests of grading will be skipped."
 
 clean: ## remove what make built; .venv stays
