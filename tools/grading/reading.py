@@ -137,12 +137,11 @@ def recognize(
     notebook: NotebookNode, releases: Mapping[str, NotebookNode]
 ) -> str | None:
     """Return the name of the assignment that ``notebook`` is a copy of, or None."""
-    shared = Counter(
-        trait for release in releases.values() for trait in _traits(release)
-    )
+    traits = {name: _traits(release) for name, release in releases.items()}
+    shared = Counter(trait for found in traits.values() for trait in found)
     mine, shares = _traits(notebook), {}
-    for name, release in releases.items():
-        own = {trait for trait in _traits(release) if shared[trait] == 1}
+    for name, found in traits.items():
+        own = {trait for trait in found if shared[trait] == 1}
         shares[name] = len(own & mine) / max(len(own), 1)
     best = max(shares, key=shares.__getitem__, default=None)
     return best if best is not None and shares[best] > 0.1 else None

@@ -82,17 +82,24 @@ def _loose(path: Path, parts: tuple[str, ...]) -> File:
     return File(parts, path, status.st_mtime, status.st_size)
 
 
-def _open(file: File, scratch: Path) -> Iterator[File]:
-    """Yield ``file``, or if it is an archive what is in it."""
+def _open(
+    file: File, scratch: Path, room: _Room | None = None, depth: int = 0
+) -> Iterator[File]:
+    """Yield ``file``, or if it is an archive what is in it; ``depth`` counts the archives around it."""
     suffix = Path(file.parts[-1]).suffix.lower()
     if suffix in OTHER_ARCHIVES and not file.problem:
         kind = f"it is an archive of the kind {suffix}, and only .zip is unpacked"
         yield File(file.parts, file.path, file.time, file.size, kind)
     elif suffix != ".zip" or file.path is None:
         yield file
+    elif depth == DEEPEST:
+        said = "it lies too deep, in archives in archives"
+        yield File(file.parts, file.path, file.time, file.size, said)
     else:
-        room = _Room(max(LEAST_ROOM, EXPANSION * file.size))
-        yield from _unpack(file, scratch, room, depth=1)
+        room = room or _Room(max(LEAST_ROOM, EXPANSION * file.size))
+        yield from _unpack(file, scratch, room, depth)
+        if depth:  # a copy of our own, in ``scratch``
+            file.path.unlink()
 
 
 def _unpack(file: File, scratch: Path, room: _Room, depth: int) -> Iterator[File]:
@@ -110,22 +117,10 @@ def _unpack(file: File, scratch: Path, room: _Room, depth: int) -> Iterator[File
                 names = _names(entry)
                 if names and not any(map(_is_systems, names)):
                     found = _extract(archive, entry, (*parts, *names), scratch, room)
-                    yield from _descend(found, scratch, room, depth)
+                    yield from _open(found, scratch, room, depth + 1)
     except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError) as error:
         said = f"it cannot be unpacked: {error}"
         yield File(file.parts, file.path, file.time, file.size, said)
-
-
-def _descend(file: File, scratch: Path, room: _Room, depth: int) -> Iterator[File]:
-    suffix = Path(file.parts[-1]).suffix.lower()
-    if suffix != ".zip" or file.path is None:
-        yield from _open(file, scratch)
-    elif depth == DEEPEST:
-        said = "it lies too deep, in archives in archives"
-        yield File(file.parts, file.path, file.time, file.size, said)
-    else:
-        yield from _unpack(file, scratch, room, depth + 1)
-        file.path.unlink()
 
 
 def _names(entry: zipfile.ZipInfo) -> tuple[str, ...]:
