@@ -10,7 +10,10 @@ from pathlib import Path
 from tools.notebook import ROOT, load, notebooks
 from utils.files import write_atomically
 
-MARKER = "# ---- Below: exported from the chapters by `make notebooks`. Edit there, not here. ----"
+MARKER = (
+    "# ---- Below: exported from the chapters by `make notebooks`. "
+    "Edit there, not here. ----"
+)
 TARGET = re.compile(r"# exported to utils/(\w+\.py)\n")
 
 
@@ -18,49 +21,50 @@ def exported_modules() -> dict[Path, str]:
     """Return what each module with exported cells should hold, by path.
 
     Raises:
-        ValueError: an ``export`` cell does not name its module, or the module lacks the marker line.
+        ValueError: an ``export`` cell does not name its module, or the module lacks the
+            marker line.
     """
-    utils = sorted((ROOT / "utils").glob("*.py"))
-    parts: dict[str, list[str]] = {
-        path.name: [] for path in utils if MARKER in path.read_text(encoding="utf-8")
+    modules = sorted((ROOT / "utils").glob("*.py"))
+    blocks: dict[str, list[str]] = {
+        path.name: [] for path in modules if MARKER in path.read_text(encoding="utf-8")
     }
     for path in notebooks():
         for cell in load(path).cells:
             if "export" in cell.metadata.get("tags", []):
-                match = TARGET.match(cell.source)
-                if match is None:
-                    raise ValueError(
-                        f"{path.name}: an `export` cell begins with {cell.source.splitlines()[:1]}; "
-                        "expected '# exported to utils/NAME.py' as its first line."
-                    )
-                code = cell.source[match.end() :].strip()
-                parts.setdefault(match.group(1), []).append(code)
+                name, block = _block(path, cell.source)
+                blocks.setdefault(name, []).append(block)
     return {
         ROOT / "utils" / name: _module(ROOT / "utils" / name, code)
-        for name, code in parts.items()
+        for name, code in blocks.items()
     }
 
 
-def _module(path: Path, code: list[str]) -> str:
+def _block(path: Path, source: str) -> tuple[str, str]:
+    """Return which module a cell goes to, and its code below the name of its chapter."""
+    match = TARGET.match(source)
+    if match is None:
+        raise ValueError(
+            f"{path.name}: an `export` cell begins with {source.splitlines()[:1]}; "
+            "expected '# exported to utils/NAME.py' as its first line."
+        )
+    code = source[match.end() :].strip()
+    return match.group(1), f"# From {path.relative_to(ROOT).as_posix()}\n{code}"
+
+
+def _module(path: Path, blocks: list[str]) -> str:
     head, marker, _ = path.read_text(encoding="utf-8").partition(MARKER)
     if not marker:
         raise ValueError(
             f"{path.name} lacks the line {MARKER!r}; put it after the hand-written part."
         )
-    return _formatted("\n\n\n".join([head + marker, *code]) + "\n", path.name)
+    return _formatted("\n\n\n".join([head + marker, *blocks]) + "\n", path.name)
 
 
 def _formatted(code: str, name: str) -> str:
-    command = [
-        sys.executable,
-        "-m",
-        "ruff",
-        "format",
-        "--stdin-filename",
-        f"utils/{name}",
-        "-",
-    ]
-    done = subprocess.run(command, input=code, capture_output=True, text=True, cwd=ROOT)
+    ruff = [sys.executable, "-m", "ruff", "format", "--stdin-filename", f"utils/{name}"]
+    done = subprocess.run(
+        [*ruff, "-"], input=code, capture_output=True, text=True, cwd=ROOT
+    )
     if done.returncode:
         raise ValueError(
             f"what the chapters export to {name} is no Python:\n{done.stderr}"

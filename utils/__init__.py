@@ -1,7 +1,8 @@
-"""The shared module of the course *Unrolled*: what the chapters build, import and measure with.
+"""What the chapters of *Unrolled* build, import and measure with.
 
-Each submodule may import only those before it in this list: ``errors``, ``files``, ``progress``,
-``device``, ``text``, ``tasks``, ``dates``, ``ngrams``, ``cells``, ``layers``, ``padding``,
-``gradients``, ``probes``, ``models``, ``runs``, ``training``, ``decoding``, ``recipes``,
-``checks``, ``plots``, ``explorers``, ``live``, ``sweep``.
+Each module may import only those before it in this list: ``arguments``, ``files``,
+``progress``, ``device``, ``palette``, ``corpora``, ``text``, ``tasks``, ``ngrams``,
+``contract``, ``conversion``, ``initialization``, ``cells``, ``padding``, ``dates``,
+``layers``, ``models``, ``inside``, ``history``, ``checkpoints``, ``training``,
+``decoding``, ``recipes``, ``checks``, ``plots``, ``explorers``, ``live``, ``sweep``.
 """

@@ -7,7 +7,22 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from utils.errors import check_counts
+from utils.arguments import require_counts
+
+
+def check(passed: bool, name: str, expected: str, actual: str, hint: str = "") -> None:
+    """Print a tick if the check called ``name`` has ``passed``.
+
+    Raises:
+        AssertionError: it has not; the message says what was ``expected``, what came,
+            and the ``hint``.
+    """
+    if not passed:
+        raise AssertionError(
+            f"{name}: expected {expected}, got {actual}."
+            + (f" Hint: {hint}" if hint else "")
+        )
+    print(f"✓ {name}: {expected}")
 
 
 def check_shape(
@@ -18,13 +33,8 @@ def check_shape(
     Raises:
         AssertionError: it has another.
     """
-    _check(
-        tuple(tensor.shape) == tuple(expected),
-        name,
-        f"shape {expected}",
-        f"shape {tuple(tensor.shape)}",
-        hint,
-    )
+    shape = tuple(tensor.shape)
+    check(shape == tuple(expected), name, f"shape {expected}", f"shape {shape}", hint)
 
 
 def check_close(
@@ -34,32 +44,21 @@ def check_close(
     tolerance: float = 1e-6,
     hint: str = "",
 ) -> None:
-    """Check that ``actual`` differs from ``expected`` by at most ``tolerance`` anywhere; say so.
+    """Check that ``actual`` differs from ``expected`` by at most ``tolerance``; say so.
 
     Raises:
         AssertionError: the shapes differ, or a value is further away or NaN.
     """
     actual, expected = _double(actual), _double(expected)
     if actual.shape != expected.shape:
-        _check(
-            False,
-            name,
-            f"shape {tuple(expected.shape)}",
-            f"shape {tuple(actual.shape)}",
-            hint,
-        )
+        check_shape(name, actual, tuple(expected.shape), hint)
     gap = (actual - expected).abs().max().item() if actual.numel() else 0.0
+    wanted = f"a difference of at most {tolerance:g}"
+    got = f"a difference of {gap:.3g}"
     if actual.dim() == 0:
-        wanted, got = (
-            f"{expected.item():.6g} within {tolerance:g}",
-            f"{actual.item():.6g}",
-        )
-    else:
-        wanted, got = (
-            f"a difference of at most {tolerance:g}",
-            f"a difference of {gap:.3g}",
-        )
-    _check(gap <= tolerance, name, wanted, got, hint)
+        wanted = f"{expected.item():.6g} within {tolerance:g}"
+        got = f"{actual.item():.6g}"
+    check(gap <= tolerance, name, wanted, got, hint)
 
 
 def _double(value: Tensor | float) -> Tensor:
@@ -76,27 +75,14 @@ def check_between(
     Raises:
         AssertionError: it lies outside, or is NaN.
     """
-    _check(
-        low <= value <= high,
-        name,
-        f"a value from {low:g} to {high:g}",
-        f"{value:.6g}",
-        hint,
-    )
-
-
-def _check(passed: bool, name: str, expected: str, actual: str, hint: str) -> None:
-    if not passed:
-        raise AssertionError(
-            f"{name}: expected {expected}, got {actual}."
-            + (f" Hint: {hint}" if hint else "")
-        )
-    print(f"✓ {name}: {expected}")
+    wanted = f"a value from {low:g} to {high:g}"
+    check(low <= value <= high, name, wanted, f"{value:.6g}", hint)
 
 
 # ---- Below: exported from the chapters by `make notebooks`. Edit there, not here. ----
 
 
+# From chapters/07_bidirectional.ipynb
 @torch.no_grad()
 def check_causal(
     name: str,
@@ -107,22 +93,23 @@ def check_causal(
 ) -> None:
     """Check that changing the future does not change the past; say so.
 
-    ``predict`` maps ids ``(num_steps, batch)`` to scores, time first: for a language model in
-    eval mode, ``lambda ids: model(ids)[0]``. For every step, all ids from there on are replaced
-    by others; no score of an earlier step may then differ by more than ``tolerance``.
+    ``predict`` maps ids ``(num_steps, batch)`` to scores, time first: for a language model
+    in eval mode, ``lambda ids: model(ids)[0]``. For every step, all ids from there on are
+    replaced by others; no score of an earlier step may then differ by more than
+    ``tolerance``.
 
     Raises:
         AssertionError: one does.
         ValueError: fewer than 2 steps, or fewer than 2 characters to choose from.
     """
-    check_counts(2, num_steps=len(ids), vocab_size=vocab_size)
+    require_counts(2, num_steps=len(ids), vocab_size=vocab_size)
     scores, leaks = predict(ids), []
     for step in range(1, len(ids)):
         changed = torch.cat([ids[:step], (ids[step:] + 1) % vocab_size])
         moved = (predict(changed)[:step] - scores[:step]).abs()
         if not moved.max() <= tolerance:  # NaN is no proof either
             leaks.append(step)
-    _check(
+    check(
         not leaks,
         name,
         "no change of the past when the future changes",

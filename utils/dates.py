@@ -1,4 +1,4 @@
-"""Dates as people write them, in English and Chinese, and as ISO 8601 has them: a task for chapter 8."""
+"""Dates as people write them, and as ISO 8601 has them: sentences to translate."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import datetime
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
 
-from utils.errors import check_counts
+from utils.arguments import require_counts, require_shares
+from utils.padding import pad
 from utils.text import Vocab
 
 # fmt: off
@@ -15,10 +17,13 @@ MONTHS = [
     "January", "February", "March", "April", "May", "June",
     "July", "August", "September", "October", "November", "December",
 ]
-WEEKDAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
+WEEKDAYS = [
+    "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday",
+]
 ONES = [
-    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",
-    "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine",
+    "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen",
+    "seventeen", "eighteen", "nineteen",
 ]
 # fmt: on
 TENS = {2: "twenty", 3: "thirty", 4: "forty", 5: "fifty"}
@@ -127,15 +132,14 @@ def render(date: datetime.date, format: str) -> str:
 def split_days(
     held_out: float = 0.1, seed: int = 0
 ) -> tuple[list[datetime.date], list[datetime.date]]:
-    """Return all days from 1900 to 2099 in random order, cut in two; the second list is for validation.
+    """Return all days from 1900 to 2099 in random order, cut in two.
+
+    The second list, ``held_out`` of them, is for validation.
 
     Raises:
         ValueError: ``held_out`` is not between 0 and 1.
     """
-    if not 0 < held_out < 1:
-        raise ValueError(
-            f"held_out is {held_out}; expected a share between 0 and 1, such as 0.1."
-        )
+    require_shares(held_out=held_out)
     first, last = datetime.date(1900, 1, 1).toordinal(), datetime.date(2099, 12, 31)
     count = last.toordinal() - first + 1
     order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
@@ -156,30 +160,27 @@ def date_pairs(
     Args:
         days: what the dates are drawn from.
         formats: what their formats are drawn from.
-        intervals: the share of lines with two dates, a first and a last day; the others have one.
+        intervals: the share of lines with two dates, a first and a last day; the others
+            have one.
 
     Returns:
         Pairs such as ``("May 5, 2031", "2031-05-05")``.
 
     Raises:
-        ValueError: ``count`` is below 1, there are no days or formats, or ``intervals`` is no share.
+        ValueError: ``count`` is below 1, there are no days or formats, or ``intervals``
+            is no share.
     """
-    check_counts(count=count, days=len(days), formats=len(formats))
+    require_counts(count=count, days=len(days), formats=len(formats))
     if not 0 <= intervals <= 1:
         raise ValueError(f"intervals is {intervals}; expected a share from 0 to 1.")
     draws = torch.rand(count, 6, generator=generator, dtype=torch.float64).tolist()
     pairs = []
     for two, joint, *rest in draws:
-        chosen = sorted(
-            _pick(days, draw) for draw in rest[: 2 if two < intervals else 1]
-        )
-        written = [
-            render(day, _pick(formats, draw))
-            for day, draw in zip(chosen, rest[2:], strict=False)
-        ]
-        line = (
-            _pick(INTERVALS, joint).format(*written) if len(written) > 1 else written[0]
-        )
+        number = 2 if two < intervals else 1
+        chosen = sorted(_pick(days, draw) for draw in rest[:number])
+        styles = [_pick(formats, draw) for draw in rest[2 : 2 + number]]
+        written = [render(*dated) for dated in zip(chosen, styles, strict=True)]
+        line = _pick(INTERVALS, joint).format(*written) if number > 1 else written[0]
         pairs.append((line, "/".join(day.isoformat() for day in chosen)))
     return pairs
 
@@ -188,17 +189,39 @@ def _pick(items: Sequence, draw: float):
     return items[int(draw * len(items))]
 
 
-def check_pairs(pairs: Sequence[tuple[str, str]], target_vocab: Vocab) -> None:
-    """Raise a clear error unless there are pairs whose targets ``target_vocab`` can write.
+def require_pairs(pairs: Sequence[tuple[str, str]], target_vocab: Vocab) -> None:
+    """Require pairs whose targets ``target_vocab`` can write.
 
     Raises:
-        ValueError: there is no pair, or a target, with its ``^`` and ``$``, has unknown characters.
+        ValueError: there is no pair, or a target, with its ``^`` and ``$``, has unknown
+            characters.
     """
     if not pairs:
         raise ValueError("there are no pairs; expected at least one.")
     targets = "".join(target for _, target in pairs)
     if unknown := target_vocab.unknown(START + END + targets):
         raise ValueError(
-            f"the targets have characters that the vocabulary lacks: {' '.join(map(repr, unknown))}. "
-            "Expected those of dates.TARGET_ALPHABET."
+            "the targets have characters that the vocabulary lacks: "
+            f"{' '.join(map(repr, unknown))}. Expected those of dates.TARGET_ALPHABET."
         )
+
+
+# ---- Below: exported from the chapters by `make notebooks`. Edit there, not here. ----
+
+
+# From chapters/08_encoder_decoder.ipynb
+def encode_pairs(
+    pairs: list[tuple[str, str]],
+    source_vocab: Vocab,
+    target_vocab: Vocab,
+    device: torch.device | str = "cpu",
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return sources, their lengths ``(batch,)``, and targets with ``^`` and ``$``.
+
+    Sources and targets are ``(num_steps, batch)``, padded with id 0; the lengths stay on
+    the CPU. ``require_pairs`` says what is raised.
+    """
+    require_pairs(pairs, target_vocab)
+    sources, lengths = pad([source_vocab.encode(source) for source, _ in pairs])
+    targets, _ = pad([target_vocab.encode(START + t + END) for _, t in pairs])
+    return sources.to(device), lengths, targets.to(device)

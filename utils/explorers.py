@@ -46,32 +46,18 @@ class WriteWithYourModel(Explorer):
         self, model: nn.Module, vocab: Vocab, prefix: str, length: int = 200
     ) -> None:
         self._model, self._vocab, self._seed = model, vocab, 0
-        style = {"description_width": "7em"}
-        self.prefix = widgets.Text(
-            prefix, description="prefix", continuous_update=False, style=style
-        )
+        shared = {"continuous_update": False, "style": {"description_width": "7em"}}
+        self.prefix = widgets.Text(prefix, description="prefix", **shared)
+        limits = {"min": 10, "max": 1000, "step": 10}
         self.length = widgets.IntSlider(
-            length,
-            10,
-            1000,
-            10,
-            description="length",
-            continuous_update=False,
-            style=style,
+            length, description="length", **limits, **shared
         )
+        limits = {"min": 0.0, "max": 2.0, "step": 0.1}
         self.temperature = widgets.FloatSlider(
-            0.7,
-            min=0.0,
-            max=2.0,
-            step=0.1,
-            description="temperature",
-            continuous_update=False,
-            style=style,
+            0.7, description="temperature", **limits, **shared
         )
-        self.again = widgets.Button(
-            description="Write again",
-            tooltip="Draw another text with the same settings",
-        )
+        tooltip = "Draw another text with the same settings"
+        self.again = widgets.Button(description="Write again", tooltip=tooltip)
         self.text = widgets.HTML()
         for control in (self.prefix, self.length, self.temperature):
             control.observe(self._update, names="value")
@@ -85,13 +71,13 @@ class WriteWithYourModel(Explorer):
             for t, text in examples
         )
         fallback = (
-            '<div class="explorer-fallback"><p><strong>Write with your model.</strong> In a running notebook '
-            f"this is a panel with a prefix, a length and a temperature to choose. Three texts that it wrote "
-            f"from <q>{html.escape(prefix)}</q>:</p><dl>{rows}</dl></div>"
+            '<div class="explorer-fallback"><p><strong>Write with your model.</strong> '
+            "In a running notebook this is a panel with a prefix, a length and a "
+            "temperature to choose. Three texts that it wrote from "
+            f"<q>{html.escape(prefix)}</q>:</p><dl>{rows}</dl></div>"
         )
-        controls = widgets.VBox(
-            [self.prefix, self.length, self.temperature, self.again]
-        )
+        controls = (self.prefix, self.length, self.temperature, self.again)
+        controls = widgets.VBox(controls)
         super().__init__(widgets.VBox([controls, self.text]), fallback)
         self._update()
 
@@ -106,12 +92,10 @@ class WriteWithYourModel(Explorer):
                 seed=self._seed,
             )
             self.text.value = f'<p style="line-height:1.5">{html.escape(written)}</p>'
-        except (
-            ValueError
-        ) as error:  # an empty or unknown prefix: say so, and keep the panel alive
-            self.text.value = (
-                f'<p role="alert"><strong>{html.escape(str(error))}</strong></p>'
-            )
+        except ValueError as error:
+            # An empty or unknown prefix: say so, and keep the panel alive.
+            shown = html.escape(str(error))
+            self.text.value = f'<p role="alert"><strong>{shown}</strong></p>'
 
     def _write_again(self, _button: Any) -> None:
         self._seed += 1

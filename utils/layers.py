@@ -1,249 +1,192 @@
-"""What a model has to know about a recurrent layer, ours or PyTorch's: its sizes, its parts and its states."""
+"""Recurrent layers made of recurrent layers; they keep the contract too."""
 
 from __future__ import annotations
 
-import itertools
-import warnings
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
 
-from utils.cells import State, check_settings, state_parts
-from utils.errors import check_counts
+from utils.arguments import require_counts
+from utils.contract import (
+    State,
+    direction_count,
+    input_size,
+    join_states,
+    output_size,
+    require_causal,
+    require_pair,
+    require_stack,
+    split_state,
+)
+from utils.padding import reverse, run_layer
+
+# ---- Below: exported from the chapters by `make notebooks`. Edit there, not here. ----
 
 
-def input_size(rnn: nn.Module) -> int:
-    """Return how many numbers a recurrent layer, ours or PyTorch's, reads at each step.
+# From chapters/06_deep.ipynb
+class DeepRNN(nn.Module):
+    """Recurrent layers on top of each other: each reads the outputs of the one below.
 
-    Raises:
-        TypeError: ``rnn`` is no recurrent layer.
+    ``layers`` are the lowest first; ``make_layers`` makes them. Dropout acts between
+    them, as in PyTorch.
     """
-    return _size(rnn, "num_inputs", "input_size")
+
+    takes_lengths = True
+
+    def __init__(self, layers: Iterable[nn.Module], dropout: float = 0.0) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+        self.num_layers = len(self.layers)
+        require_stack(self.layers, dropout)
+        bottom, top = self.layers[0], self.layers[-1]
+        self.num_inputs = input_size(bottom)
+        self.bidirectional = direction_count(top) == 2
+        self.num_hiddens = output_size(top) // direction_count(top)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(
+        self, inputs: Tensor, state: State = None, lengths: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """Return the top layer's outputs, and the last states of all layers.
+
+        ``inputs`` are ``(num_steps, batch, num_inputs)``, outputs as wide as the top layer
+        has them. A state, or each of its two parts, is ``(num_layers * directions, batch,
+        num_hiddens)``; None stands for zeros. ``lengths``: see ``run_layer``.
+        """
+        counts = [direction_count(layer) for layer in self.layers]
+        states = split_state(self, state, counts)
+        for depth, layer in enumerate(self.layers):
+            below = self.dropout(inputs) if depth else inputs
+            inputs, states[depth] = run_layer(layer, below, states[depth], lengths)
+        return inputs, join_states(states)
 
 
-def output_size(rnn: nn.Module) -> int:
-    """Return how many numbers a recurrent layer puts out at each step: those of both directions, if it has two.
+# From chapters/06_deep.ipynb
+def make_layers(
+    make_layer: Callable[[int, int], nn.Module],
+    num_inputs: int,
+    num_hiddens: int,
+    num_layers: int,
+) -> list[nn.Module]:
+    """Return layers that fit on top of each other.
 
-    Raises:
-        TypeError: ``rnn`` is no recurrent layer.
+    Each is a ``make_layer(num_inputs, num_hiddens)``. Raises ValueError for less than one.
     """
-    return _size(rnn, "num_hiddens", "hidden_size") * direction_count(rnn)
+    require_counts(num_layers=num_layers)
+    layers = []
+    for _ in range(num_layers):
+        layers.append(make_layer(num_inputs, num_hiddens))
+        num_inputs = output_size(layers[-1])  # what the next one reads
+    return layers
 
 
-def _size(rnn: nn.Module, ours: str, torchs: str) -> int:
-    size = getattr(rnn, ours, getattr(rnn, torchs, None))
-    if size is None:
-        name = type(rnn).__name__
-        raise TypeError(f"the model got a {name}; expected a recurrent layer.")
-    return size
+# From chapters/06_deep.ipynb
+class Embedded(nn.Module):
+    """A recurrent layer that reads one-hot characters through an embedding."""
+
+    def __init__(self, rnn: nn.Module, vocab_size: int) -> None:
+        super().__init__()
+        require_causal(rnn)
+        self.num_inputs, self.num_hiddens = vocab_size, output_size(rnn)
+        self.rnn = rnn
+        self.W_e = nn.Parameter(torch.randn(vocab_size, input_size(rnn)))
+
+    def forward(self, inputs: Tensor, state: State = None) -> tuple[Tensor, State]:
+        """Return what the layer returns for ``inputs (num_steps, batch, vocab_size)``."""
+        # The product picks a row of W_e for each character.
+        return self.rnn(inputs @ self.W_e, state)
 
 
-def direction_count(rnn: nn.Module) -> int:
-    """Return 2 for a bidirectional layer, else 1."""
-    return 2 if getattr(rnn, "bidirectional", False) else 1
+# From chapters/06_deep.ipynb
+class Residual(nn.Module):
+    """A recurrent layer that adds its inputs to its outputs, if both have one width.
 
-
-def check_layer(rnn: nn.Module, num_inputs: int | None = None) -> int:
-    """Return the number of hidden units of ``rnn``, or raise unless a model of ours can use it.
-
-    Raises:
-        TypeError: ``rnn`` is no recurrent layer.
-        ValueError: it does not read ``num_inputs`` (None: any number), or it is bidirectional,
-            reads from right to left, or is batch-first or projected.
+    He et al. (2016); between LSTM layers Wu et al. (2016).
     """
-    hiddens = output_size(rnn)
-    settings = ("batch_first", "bidirectional", "right_to_left", "proj_size")
-    for part, setting in itertools.product(rnn.modules(), settings):
-        if getattr(part, setting, False):
-            raise ValueError(
-                f"the model got a {type(part).__name__} with {setting}={getattr(part, setting)!r}; expected "
-                "a layer that reads (num_steps, batch, num_inputs) from left to right."
-            )
-    if num_inputs is not None:
-        check_reads(rnn, num_inputs)
-    return hiddens
+
+    takes_lengths = True
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        require_causal(layer)
+        self.num_inputs, self.num_hiddens = input_size(layer), output_size(layer)
+        self.layer = layer
+
+    def forward(
+        self, inputs: Tensor, state: State = None, lengths: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """Return what the layer returns, its inputs added."""
+        outputs, state = run_layer(self.layer, inputs, state, lengths)
+        return (outputs + inputs if inputs.shape == outputs.shape else outputs), state
 
 
-def check_reads(rnn: nn.Module, num_inputs: int) -> None:
-    """Raise a clear error unless a recurrent layer reads ``num_inputs`` numbers a step.
+class Normalized(nn.Module):
+    """A recurrent layer whose outputs are normalized at each step (Ba et al., 2016)."""
 
-    Raises:
-        TypeError: ``rnn`` is no recurrent layer.
-        ValueError: it reads another number.
+    takes_lengths = True
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        require_causal(layer)
+        self.num_inputs, self.num_hiddens = input_size(layer), output_size(layer)
+        self.layer, self.norm = layer, nn.LayerNorm(self.num_hiddens)
+
+    def forward(
+        self, inputs: Tensor, state: State = None, lengths: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """Return what the layer returns, normalized."""
+        outputs, state = run_layer(self.layer, inputs, state, lengths)
+        return self.norm(outputs), state
+
+
+# From chapters/07_bidirectional.ipynb
+class Reversed(nn.Module):
+    """A recurrent layer that reads from right to left; outputs stay at their places."""
+
+    takes_lengths = right_to_left = True
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        require_causal(layer)
+        self.num_inputs, self.num_hiddens = input_size(layer), output_size(layer)
+        self.layer = layer
+
+    def forward(
+        self, inputs: Tensor, state: State = None, lengths: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """Return what the layer returns, in its shapes."""
+        flipped = reverse(inputs, lengths)
+        outputs, state = run_layer(self.layer, flipped, state, lengths)
+        return reverse(outputs, lengths), state
+
+
+# From chapters/07_bidirectional.ipynb
+class Bidirectional(nn.Module):
+    """Two layers that read the same inputs in opposite directions.
+
+    Both read from left to right when they are given; the second is then reversed.
+    Schuster and Paliwal (1997).
     """
-    if input_size(rnn) != num_inputs:
-        raise ValueError(
-            f"the model got a {type(rnn).__name__} with {input_size(rnn)} inputs; expected {num_inputs} "
-            "(for one-hot characters, the vocabulary's size)."
-        )
 
+    takes_lengths = bidirectional = True
 
-def check_parts(layer: nn.Module, **settings: Any) -> None:
-    """Raise a clear error unless a layer, and all layers inside it, have the ``settings``.
+    def __init__(self, rightward: nn.Module, leftward: nn.Module) -> None:
+        super().__init__()
+        require_pair(rightward, leftward)
+        self.num_inputs = input_size(rightward)
+        self.num_hiddens = output_size(rightward)
+        self.rightward, self.leftward = rightward, Reversed(leftward)
 
-    Raises:
-        ValueError: one has not, or is batch-first or projected.
-    """
-    settings = {"batch_first": False, "proj_size": 0} | settings
-    for part, (name, value) in itertools.product(layer.modules(), settings.items()):
-        if getattr(part, name, value) != value:
-            raise ValueError(
-                f"got a {type(part).__name__} with {name}={getattr(part, name)!r}; expected {name}={value!r}."
-            )
+    def forward(
+        self, inputs: Tensor, state: State = None, lengths: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """Return outputs ``(num_steps, batch, 2 * num_hiddens)`` and the two last states.
 
-
-def check_depth(num_layers: int, dropout: float) -> None:
-    """Raise a clear error unless there can be so many layers, with ``dropout`` between them.
-
-    With one layer there is no between: a dropout then has no effect, and a warning says so.
-
-    Raises:
-        ValueError: ``num_layers`` is below 1, or ``dropout`` outside 0 .. 1, 1 excluded.
-    """
-    check_counts(num_layers=num_layers)
-    if not 0 <= dropout < 1:
-        raise ValueError(
-            f"dropout is {dropout}; expected a share of at least 0 and below 1, such as 0.2."
-        )
-    if dropout > 0 and num_layers == 1:
-        warnings.warn(
-            f"dropout is {dropout} but num_layers is 1: dropout acts between layers, so nothing is dropped.",
-            stacklevel=4,  # the line that makes the model
-        )
-
-
-def check_stack(layers: Sequence[nn.Module], dropout: float) -> None:
-    """Raise a clear error unless each of ``layers`` reads what the one below puts out.
-
-    ``check_depth`` says what it raises for their number and for ``dropout``.
-
-    Raises:
-        TypeError: one is no recurrent layer.
-        ValueError: two do not fit, or one is a stack itself; ``check_parts`` says what else.
-    """
-    check_depth(len(layers), dropout)
-    for layer in layers:
-        check_parts(layer, num_layers=1)
-    for depth, (below, above) in enumerate(itertools.pairwise(layers), start=1):
-        if output_size(below) != input_size(above):
-            raise ValueError(
-                f"layer {depth} puts out {output_size(below)} numbers a step, but layer {depth + 1} reads "
-                f"{input_size(above)}; expected the same, as make_layers arranges."
-            )
-
-
-def check_pair(rightward: nn.Module, leftward: nn.Module) -> tuple[int, int]:
-    """Return the inputs and the hidden units of two layers, or raise unless they can be the two directions of one.
-
-    ``check_layer`` says what it raises for each.
-
-    Raises:
-        ValueError: their sizes differ, or one is a stack.
-    """
-    sizes = [(input_size(r), check_layer(r)) for r in (rightward, leftward)]
-    for layer in (rightward, leftward):
-        check_parts(layer, num_layers=1)
-    if sizes[0] != sizes[1]:
-        raise ValueError(
-            f"the two directions have (num_inputs, num_hiddens) {sizes[0]} and {sizes[1]}; expected the same."
-        )
-    return sizes[0]
-
-
-def stacked_gru(
-    num_inputs: int, num_hiddens: int, num_layers: int, dropout: float
-) -> nn.GRU:
-    """Return a GRU with ``dropout`` between its layers; ``check_depth`` says what it raises and warns of."""
-    check_depth(num_layers, dropout)
-    between = dropout if num_layers > 1 else 0.0
-    return nn.GRU(num_inputs, num_hiddens, num_layers, dropout=between)
-
-
-def unstack(module: nn.RNNBase) -> Iterator[nn.RNNBase]:
-    """Yield the layers of ``module`` from the lowest on, each a module of one layer with the same weights.
-
-    Raises:
-        ValueError: a setting that we do not build, such as ``batch_first=True``.
-    """
-    check_settings(module)
-    suffixes = ("", "_reverse") if module.bidirectional else ("",)
-    for depth in range(module.num_layers):
-        yield _cut_out(module, depth, suffixes)
-
-
-def directions(module: nn.RNNBase) -> Iterator[nn.RNNBase]:
-    """Yield the two directions of a one-layer ``module``, each a module of one direction with the same weights.
-
-    Raises:
-        ValueError: several layers, one direction, or a setting that we do not build.
-    """
-    check_settings(module, num_layers=1, bidirectional=True)
-    for suffix in ("", "_reverse"):
-        yield _cut_out(module, 0, (suffix,))
-
-
-def _cut_out(module: nn.RNNBase, depth: int, suffixes: tuple[str, ...]) -> nn.RNNBase:
-    """Return the layer ``depth`` of ``module``, with the directions whose parameters end in ``suffixes``."""
-    width = module.input_size if depth == 0 else output_size(module)
-    part = type(module)(width, module.hidden_size, bidirectional=len(suffixes) == 2)
-    part.to(module.weight_hh_l0)
-    with torch.no_grad():
-        for target, source in zip(("", "_reverse"), suffixes, strict=False):
-            for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
-                value = getattr(module, f"{name}_l{depth}{source}")
-                getattr(part, f"{name}_l0{target}").copy_(value)
-    return part
-
-
-def check_decoder_state(rnn: nn.GRU, state: Tensor, batch: int) -> None:
-    """Raise a clear error unless a decoder's ``rnn`` can start from ``state``.
-
-    Raises:
-        ValueError: another shape than ``(num_layers, batch, num_hiddens)``.
-    """
-    expected = (rnn.num_layers, batch, rnn.hidden_size)
-    if tuple(state.shape) != expected:
-        raise ValueError(
-            f"the decoder got a state of shape {tuple(state.shape)}; expected (num_layers, batch, num_hiddens) = "
-            f"{expected}. Give the encoder and the decoder the same num_layers and num_hiddens."
-        )
-
-
-def join_states(states: Sequence[State]) -> State:
-    """Return the states of several layers as one, stacked along the first dimension.
-
-    Raises:
-        ValueError: they are of different kinds or widths.
-    """
-    if len({(type(s), state_parts(s)[0].shape[1:]) for s in states}) > 1:
-        raise ValueError(
-            "the layers have states of different kinds or widths; expected one kind of layer, and one num_hiddens."
-        )
-    parts = zip(*(state_parts(state) for state in states), strict=True)
-    joined = tuple(torch.cat(part) for part in parts)
-    return joined if isinstance(states[0], tuple) else joined[0]
-
-
-def split_state(layer: nn.Module, state: State, sizes: Sequence[int]) -> list[State]:
-    """Undo ``join_states``: return a state of each of the ``sizes``; None stands for zeros and gives None.
-
-    Raises:
-        TypeError: ``state`` is neither a tensor nor a tuple of them.
-        ValueError: the first dimension of ``state``, or of one of its parts, is not the sum of ``sizes``.
-    """
-    if state is None:
-        return [None] * len(sizes)
-    for part in state_parts(state):
-        if not isinstance(part, Tensor):
-            raise TypeError(
-                f"a state holds a {type(part).__name__}; expected a tensor, or a pair of them."
-            )
-        if part.dim() != 3 or len(part) != sum(sizes):
-            raise ValueError(
-                f"{type(layer).__name__} got a state of shape {tuple(part.shape)}; expected "
-                f"({sum(sizes)}, batch, num_hiddens), one entry for each of its layers and directions."
-            )
-    pieces = zip(*(part.split(list(sizes)) for part in state_parts(state)), strict=True)
-    return [piece if isinstance(state, tuple) else piece[0] for piece in pieces]
+        ``inputs`` are ``(num_steps, batch, num_inputs)``. A state, or each of its two
+        parts, is ``(2, batch, num_hiddens)``; None stands for zeros.
+        """
+        right, left = split_state(self, state, [1, 1])
+        outputs, right = run_layer(self.rightward, inputs, right, lengths)
+        flipped, left = run_layer(self.leftward, inputs, left, lengths)
+        return torch.cat([outputs, flipped], dim=-1), join_states([right, left])

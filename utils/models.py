@@ -2,45 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from utils.cells import State, uniform_parameter
-from utils.errors import check_counts
-from utils.layers import (
-    check_decoder_state,
-    check_layer,
-    check_pair,
-    check_parts,
-    check_reads,
-    check_stack,
-    direction_count,
-    input_size,
-    join_states,
+from utils.contract import (
+    State,
     output_size,
-    split_state,
-    stacked_gru,
+    require_causal,
+    require_decoder_state,
+    require_layer,
 )
-from utils.padding import length_mask, reverse, run_layer
-from utils.text import check_ids
+from utils.initialization import uniform_parameter
+from utils.padding import length_mask, run_layer
+from utils.text import require_ids
 
 # ---- Below: exported from the chapters by `make notebooks`. Edit there, not here. ----
 
 
+# From chapters/02_rnn.ipynb
 class LanguageModel(nn.Module):
-    """Any recurrent layer on one-hot characters, and a linear layer that scores the next.
-
-    ``check_layer`` and ``check_ids`` say what they raise for bad layers and ids.
-    """
+    """Any recurrent layer on one-hot characters, and a linear layer for the next one."""
 
     def __init__(self, rnn: nn.Module, vocab_size: int) -> None:
         super().__init__()
+        require_causal(rnn, vocab_size)
         self.rnn, self.vocab_size = rnn, vocab_size
-        num_hiddens = check_layer(rnn, vocab_size)
+        num_hiddens = output_size(rnn)
         bound = num_hiddens**-0.5
         self.W_hq = uniform_parameter(num_hiddens, vocab_size, bound=bound)
         self.b_q = uniform_parameter(vocab_size, bound=bound)
@@ -50,202 +41,36 @@ class LanguageModel(nn.Module):
 
         ``ids`` are int64, ``(num_steps, batch)``; the softmax is left to the loss.
         """
-        check_ids(ids, self.vocab_size)
+        require_ids(ids, self.vocab_size)
         inputs = F.one_hot(ids, self.vocab_size).to(self.W_hq.dtype)
         outputs, state = self.rnn(inputs, state)  # (num_steps, batch, num_hiddens)
         return outputs @ self.W_hq + self.b_q, state
 
 
+# From chapters/03_bptt.ipynb
 class LastStep(nn.Module):
-    """A recurrent layer, and a linear layer that reads its last output.
-
-    ``check_layer`` says what it raises for a layer that it cannot use.
-    """
+    """A recurrent layer, and a linear layer that reads its last output."""
 
     def __init__(self, rnn: nn.Module, num_outputs: int = 1) -> None:
         super().__init__()
-        self.rnn = rnn
-        self.linear = nn.Linear(check_layer(rnn), num_outputs)
+        require_causal(rnn)
+        self.rnn, self.linear = rnn, nn.Linear(output_size(rnn), num_outputs)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Return ``(batch, num_outputs)`` from ``inputs (num_steps, batch, num_inputs)``."""
+        """Return ``(batch, num_outputs)``; inputs ``(num_steps, batch, num_inputs)``."""
         return self.linear(self.rnn(inputs)[0][-1])
 
 
-class DeepRNN(nn.Module):
-    """Recurrent layers on top of each other: each reads the outputs of the one below.
-
-    ``layers`` are the lowest first; ``make_layers`` makes them. Dropout acts between them, as in
-    PyTorch. ``check_stack`` says what is raised for layers that do not fit.
-    """
-
-    takes_lengths = True
-
-    def __init__(self, layers: Iterable[nn.Module], dropout: float = 0.0) -> None:
-        super().__init__()
-        self.layers = nn.ModuleList(layers)
-        self.num_layers = len(self.layers)
-        check_stack(self.layers, dropout)
-        bottom, top = self.layers[0], self.layers[-1]
-        self.num_inputs, self.bidirectional = (
-            input_size(bottom),
-            direction_count(top) == 2,
-        )
-        self.num_hiddens = output_size(top) // direction_count(top)
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(
-        self, inputs: Tensor, state: State = None, lengths: Tensor | None = None
-    ) -> tuple[Tensor, State]:
-        """Return the top layer's outputs ``(num_steps, batch, num_outputs)`` and all last states.
-
-        ``inputs`` are ``(num_steps, batch, num_inputs)``. A state, or each of its two parts, is
-        ``(num_layers * directions, batch, num_hiddens)``; None stands for zeros. ``lengths``: see
-        ``run_layer``, which says what it raises, as does ``split_state``.
-        """
-        counts = [direction_count(layer) for layer in self.layers]
-        states = split_state(self, state, counts)
-        for depth, layer in enumerate(self.layers):
-            below = self.dropout(inputs) if depth else inputs
-            inputs, states[depth] = run_layer(layer, below, states[depth], lengths)
-        return inputs, join_states(states)
-
-
-def make_layers(
-    make_layer: Callable[[int, int], nn.Module],
-    num_inputs: int,
-    num_hiddens: int,
-    num_layers: int,
-) -> list[nn.Module]:
-    """Return layers that fit on top of each other, each one ``make_layer(num_inputs, num_hiddens)``.
-
-    Raises ValueError for less than one layer.
-    """
-    check_counts(num_layers=num_layers)
-    layers = []
-    for _ in range(num_layers):
-        layers.append(make_layer(num_inputs, num_hiddens))
-        num_inputs = output_size(layers[-1])  # what the next one reads
-    return layers
-
-
-class Embedded(nn.Module):
-    """A recurrent layer that reads one-hot characters through an embedding.
-
-    ``check_layer`` says what it raises for a layer that it cannot use.
-    """
-
-    def __init__(self, rnn: nn.Module, vocab_size: int) -> None:
-        super().__init__()
-        self.num_inputs, self.num_hiddens = vocab_size, check_layer(rnn)
-        self.rnn = rnn
-        self.W_e = nn.Parameter(torch.randn(vocab_size, input_size(rnn)))
-
-    def forward(self, inputs: Tensor, state: State = None) -> tuple[Tensor, State]:
-        """Return what the layer returns for ``inputs (num_steps, batch, vocab_size)``."""
-        return self.rnn(
-            inputs @ self.W_e, state
-        )  # picks a row of W_e for each character
-
-
-class Residual(nn.Module):
-    """A recurrent layer that adds its inputs to its outputs, if both have one width.
-
-    He et al. (2016); between LSTM layers Wu et al. (2016).
-    """
-
-    takes_lengths = True
-
-    def __init__(self, layer: nn.Module) -> None:
-        super().__init__()
-        self.num_inputs, self.num_hiddens = input_size(layer), check_layer(layer)
-        self.layer = layer
-
-    def forward(
-        self, inputs: Tensor, state: State = None, lengths: Tensor | None = None
-    ) -> tuple[Tensor, State]:
-        """Return what the layer returns, its inputs added; ``run_layer`` says what it raises."""
-        outputs, state = run_layer(self.layer, inputs, state, lengths)
-        return (outputs + inputs if inputs.shape == outputs.shape else outputs), state
-
-
-class Normalized(nn.Module):
-    """A recurrent layer whose outputs are normalized at each step (Ba et al., 2016)."""
-
-    takes_lengths = True
-
-    def __init__(self, layer: nn.Module) -> None:
-        super().__init__()
-        self.num_inputs, self.num_hiddens = input_size(layer), check_layer(layer)
-        self.layer, self.norm = layer, nn.LayerNorm(self.num_hiddens)
-
-    def forward(
-        self, inputs: Tensor, state: State = None, lengths: Tensor | None = None
-    ) -> tuple[Tensor, State]:
-        """Return what the layer returns, normalized; ``run_layer`` says what it raises."""
-        outputs, state = run_layer(self.layer, inputs, state, lengths)
-        return self.norm(outputs), state
-
-
-class Reversed(nn.Module):
-    """A recurrent layer that reads from right to left; its outputs stay at their places."""
-
-    takes_lengths = right_to_left = True
-
-    def __init__(self, layer: nn.Module) -> None:
-        super().__init__()
-        self.num_inputs, self.num_hiddens = input_size(layer), check_layer(layer)
-        self.layer = layer
-
-    def forward(
-        self, inputs: Tensor, state: State = None, lengths: Tensor | None = None
-    ) -> tuple[Tensor, State]:
-        """Return what the layer returns, in its shapes; ``run_layer`` says what it raises."""
-        flipped = reverse(inputs, lengths)
-        outputs, state = run_layer(self.layer, flipped, state, lengths)
-        return reverse(outputs, lengths), state
-
-
-class Bidirectional(nn.Module):
-    """Two layers that read the same inputs in opposite directions (Schuster and Paliwal, 1997).
-
-    Both read from left to right when they are given; the second is then reversed. ``check_pair``
-    says what is raised for two that do not fit.
-    """
-
-    takes_lengths = bidirectional = True
-
-    def __init__(self, rightward: nn.Module, leftward: nn.Module) -> None:
-        super().__init__()
-        self.num_inputs, self.num_hiddens = check_pair(rightward, leftward)
-        self.rightward, self.leftward = rightward, Reversed(leftward)
-
-    def forward(
-        self, inputs: Tensor, state: State = None, lengths: Tensor | None = None
-    ) -> tuple[Tensor, State]:
-        """Return outputs ``(num_steps, batch, 2 * num_hiddens)`` and the two last states.
-
-        ``inputs`` are ``(num_steps, batch, num_inputs)``. A state, or each of its two parts, is
-        ``(2, batch, num_hiddens)``; None stands for zeros. ``run_layer`` and ``split_state`` say
-        what they raise.
-        """
-        right, left = split_state(self, state, [1, 1])
-        outputs, right = run_layer(self.rightward, inputs, right, lengths)
-        flipped, left = run_layer(self.leftward, inputs, left, lengths)
-        return torch.cat([outputs, flipped], dim=-1), join_states([right, left])
-
-
+# From chapters/07_bidirectional.ipynb
 class Tagger(nn.Module):
-    """Any recurrent layer on one-hot characters, and a linear layer that labels each of them.
+    """Any recurrent layer on one-hot characters, and a linear layer that labels each.
 
-    The layer may read in one direction or in two. ``check_reads``, ``check_parts`` and
-    ``check_ids`` say what they raise for bad layers and ids.
+    The layer may read in one direction or in two.
     """
 
     def __init__(self, rnn: nn.Module, vocab_size: int, num_labels: int) -> None:
         super().__init__()
-        check_reads(rnn, vocab_size)
-        check_parts(rnn)
+        require_layer(rnn, vocab_size)
         self.rnn, self.vocab_size = rnn, vocab_size
         self.linear = nn.Linear(output_size(rnn), num_labels)
 
@@ -254,13 +79,14 @@ class Tagger(nn.Module):
 
         ``lengths``, ``(batch,)`` on the CPU: where each row ends; see ``run_layer``.
         """
-        check_ids(ids, self.vocab_size)
+        require_ids(ids, self.vocab_size)
         inputs = F.one_hot(ids, self.vocab_size).to(self.linear.weight.dtype)
         return self.linear(run_layer(self.rnn, inputs, None, lengths)[0])
 
 
+# From chapters/08_encoder_decoder.ipynb
 class Encoder(nn.Module):
-    """An embedding and a GRU of one or more layers, with dropout between them (Cho et al., 2014)."""
+    """An embedding and a GRU of one or more layers (Cho et al., 2014)."""
 
     def __init__(
         self,
@@ -268,24 +94,27 @@ class Encoder(nn.Module):
         embedding_size: int,
         num_hiddens: int,
         num_layers: int = 1,
-        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.embedding = nn.Embedding(vocab_size, embedding_size)
-        self.rnn = stacked_gru(embedding_size, num_hiddens, num_layers, dropout)
+        self.rnn = nn.GRU(embedding_size, num_hiddens, num_layers)
 
     def forward(self, ids: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Return outputs ``(num_steps, batch, num_hiddens)`` and state ``(num_layers, batch, num_hiddens)``.
+        """Return the top layer's outputs and the last states of all layers.
 
-        ``ids`` are ``(num_steps, batch)``, ``lengths`` ``(batch,)`` on the CPU. ``check_ids`` and
-        ``check_lengths`` say what they raise.
+        ``ids`` are ``(num_steps, batch)``, ``lengths`` ``(batch,)`` on the CPU, outputs
+        ``(num_steps, batch, num_hiddens)``, states ``(num_layers, batch, num_hiddens)``.
         """
-        check_ids(ids, self.embedding.num_embeddings)
+        require_ids(ids, self.embedding.num_embeddings)
         return run_layer(self.rnn, self.embedding(ids), None, lengths)
 
 
+# From chapters/08_encoder_decoder.ipynb
 class Decoder(nn.Module):
-    """A GRU that writes, and knows of the source only its first state (Sutskever et al., 2014, with LSTMs)."""
+    """A GRU that writes, and knows of the source only its first state.
+
+    Sutskever et al. (2014), with LSTMs.
+    """
 
     def __init__(
         self,
@@ -293,30 +122,28 @@ class Decoder(nn.Module):
         embedding_size: int,
         num_hiddens: int,
         num_layers: int = 1,
-        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.embedding = nn.Embedding(vocab_size, embedding_size)
-        self.rnn = stacked_gru(embedding_size, num_hiddens, num_layers, dropout)
+        self.rnn = nn.GRU(embedding_size, num_hiddens, num_layers)
         self.linear = nn.Linear(num_hiddens, vocab_size)
 
     def forward(
         self, ids: Tensor, state: Tensor, memory: Tensor, mask: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Return the logits ``(num_steps, batch, vocab_size)`` and the state after the last step.
+        """Return the logits ``(num_steps, batch, vocab_size)`` and the last state.
 
-        ``ids``, ``(num_steps, batch)``, are what was written before each step; ``state`` is
-        ``(num_layers, batch, num_hiddens)``. ``memory`` and ``mask`` are not used: see
-        ``AttentionDecoder``. ``check_ids`` and ``check_decoder_state`` say what they raise.
+        ``ids``, ``(num_steps, batch)``, are what was written before each step; ``state``
+        is ``(num_layers, batch, num_hiddens)``. ``memory`` and ``mask`` are not used: see
+        ``AttentionDecoder``.
         """
-        check_ids(ids, self.embedding.num_embeddings)
-        check_decoder_state(self.rnn, state, ids.shape[1])
         outputs, state = self.rnn(self.embedding(ids), state)
         return self.linear(outputs), state
 
 
+# From chapters/08_encoder_decoder.ipynb
 class Seq2Seq(nn.Module):
-    """An encoder that reads a source, and a decoder that writes a target from what it hands over."""
+    """An encoder that reads a source, and a decoder that writes a target from it."""
 
     def __init__(self, encoder: nn.Module, decoder: nn.Module) -> None:
         super().__init__()
@@ -325,26 +152,34 @@ class Seq2Seq(nn.Module):
     def read(
         self, sources: Tensor, lengths: Tensor
     ) -> tuple[Callable[..., tuple[Tensor, Tensor]], Tensor]:
-        """Return ``step`` and the decoder's first state, for ``sources (num_steps, batch)``.
+        """Return ``step`` and the decoder's first state for some sources.
 
-        ``step(ids, state)`` is the decoder with these sources in mind; it returns the logits
-        and the next state. ``lengths`` are ``(batch,)``, on the CPU.
+        ``step(ids, state)`` is the decoder with these in mind; it returns the logits and
+        the next state. ``sources`` are ``(num_steps, batch)``, ``lengths`` ``(batch,)`` on
+        the CPU.
         """
         memory, state = self.encoder(sources, lengths)
+        require_decoder_state(self.decoder.rnn, state, sources.shape[1])
         mask = length_mask(lengths, len(sources)).to(sources.device)
         return partial(self.decoder, memory=memory, mask=mask), state
 
     def forward(self, sources: Tensor, lengths: Tensor, targets: Tensor) -> Tensor:
-        """Return the logits ``(num_steps, batch, vocab_size)`` of what follows each of the ``targets``.
+        """Return the logits ``(num_steps, batch, vocab_size)`` of what follows.
 
-        Each step is given the true ids before it: teacher forcing (Williams and Zipser, 1989).
+        Each step is given the true ids before it, of ``targets (num_steps, batch)``:
+        teacher forcing (Williams and Zipser, 1989).
         """
+        require_ids(targets, self.decoder.embedding.num_embeddings)
         step, state = self.read(sources, lengths)
         return step(targets, state)[0]
 
 
+# From chapters/08_encoder_decoder.ipynb
 class AdditiveAttention(nn.Module):
-    """Weights over the steps of a memory: how well each fits a query (Bahdanau et al., 2015)."""
+    """Weights over the steps of a memory: how well each fits a query.
+
+    Bahdanau et al. (2015).
+    """
 
     def __init__(self, num_hiddens: int) -> None:
         super().__init__()
@@ -356,18 +191,23 @@ class AdditiveAttention(nn.Module):
     def forward(
         self, query: Tensor, memory: Tensor, mask: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Return the context ``(batch, num_hiddens)`` and the weights ``(num_steps, batch)``.
+        """Return the context ``(batch, num_hiddens)``, the weights ``(num_steps, batch)``.
 
-        ``query`` is ``(batch, num_hiddens)``, ``memory`` ``(num_steps, batch, num_hiddens)``;
-        ``mask (num_steps, batch)`` is True where the memory is no padding.
+        ``query`` is ``(batch, num_hiddens)``, ``memory`` ``(num_steps, batch,
+        num_hiddens)``; ``mask (num_steps, batch)`` is True where that is no padding.
         """
+        memory = memory.masked_fill(~mask.unsqueeze(-1), 0.0)
         scores = torch.tanh(query @ self.W_q + memory @ self.W_k) @ self.w_v
         weights = scores.masked_fill(~mask, -torch.inf).softmax(dim=0)
         return (weights.unsqueeze(-1) * memory).sum(0), weights
 
 
+# From chapters/08_encoder_decoder.ipynb
 class AttentionDecoder(nn.Module):
-    """A GRU that looks at all of the encoder's outputs before each step (Bahdanau et al., 2015)."""
+    """A GRU that looks at all of the encoder's outputs before each step.
+
+    Bahdanau et al. (2015).
+    """
 
     def __init__(
         self,
@@ -375,21 +215,21 @@ class AttentionDecoder(nn.Module):
         embedding_size: int,
         num_hiddens: int,
         num_layers: int = 1,
-        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.embedding = nn.Embedding(vocab_size, embedding_size)
         self.attention = AdditiveAttention(num_hiddens)
         num_inputs = embedding_size + num_hiddens
-        self.rnn = stacked_gru(num_inputs, num_hiddens, num_layers, dropout)
+        self.rnn = nn.GRU(num_inputs, num_hiddens, num_layers)
         self.linear = nn.Linear(2 * num_hiddens, vocab_size)
 
     def forward(
         self, ids: Tensor, state: Tensor, memory: Tensor, mask: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Return logits and state as ``Decoder`` does; ``memory`` and ``mask`` as in ``AdditiveAttention``."""
-        check_ids(ids, self.embedding.num_embeddings)
-        check_decoder_state(self.rnn, state, ids.shape[1])
+        """Return logits and state as ``Decoder`` does.
+
+        ``memory`` and ``mask`` are those of ``AdditiveAttention``.
+        """
         logits = []
         for Y in self.embedding(ids):  # Y: (batch, embedding_size)
             context, _ = self.attention(state[-1], memory, mask)

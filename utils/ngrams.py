@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 
-def check_text(ids: Tensor) -> list[int]:
-    """Return ``ids`` as a list, or raise a clear error unless they are one text.
+def require_text(ids: Tensor) -> None:
+    """Require that ``ids`` are one text.
 
     Raises:
         TypeError: the dtype is not int64.
@@ -18,18 +18,19 @@ def check_text(ids: Tensor) -> list[int]:
     """
     if ids.dtype != torch.int64:
         raise TypeError(
-            f"ids have dtype {ids.dtype}; expected torch.int64, as Vocab.encode returns them."
+            f"ids have dtype {ids.dtype}; expected torch.int64, as Vocab.encode returns "
+            "them."
         )
     if ids.dim() != 1 or len(ids) < 2:
         raise ValueError(
             f"ids have shape {tuple(ids.shape)}; expected (n,) with n of at least 2."
         )
-    return ids.tolist()
 
 
 # ---- Below: exported from the chapters by `make notebooks`. Edit there, not here. ----
 
 
+# From chapters/01_sequences.ipynb
 class NGramModel:
     """An interpolated n-gram model with Witten-Bell smoothing (Witten and Bell, 1991).
 
@@ -45,7 +46,8 @@ class NGramModel:
 
     def fit(self, ids: Tensor) -> "NGramModel":
         """Count every n-gram up to the order in ``ids (n,)``; return the model."""
-        ids = check_text(ids)
+        require_text(ids)
+        ids = ids.tolist()
         for t, character in enumerate(ids):
             for length in range(min(self.order, t + 1)):
                 context = tuple(ids[t - length : t])
@@ -66,10 +68,11 @@ class NGramModel:
         return p
 
 
+# From chapters/01_sequences.ipynb
 def ngram_perplexity(model: NGramModel, ids: Tensor) -> float:
     """Return the model's perplexity on ``ids (n,)``; every id but the first is scored."""
-    ids = check_text(ids)
-    nll = 0.0
+    require_text(ids)
+    ids, nll = ids.tolist(), 0.0
     for t in range(1, len(ids)):
         context = ids[max(0, t - model.order + 1) : t]
         nll -= math.log(model.probability(ids[t], context))

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import html
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import cycle
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import torch
 from cycler import cycler
 from IPython.display import HTML
 from matplotlib.colors import LinearSegmentedColormap
 from torch import Tensor
 
-from utils.runs import History
+from utils.history import History
+from utils.palette import PALETTE
 
-PALETTE: dict[str, str] = json.loads(
-    (Path(__file__).parent / "palette.json").read_text(encoding="utf-8")
-)
 BLANKS = {" ": "␣", "\n": "↵"}  # how they are shown in a text
 FIGURES_DIR = Path(__file__).parent.parent / "book" / "figures"
 
@@ -59,21 +57,34 @@ def use_style() -> None:
 def learning_curves(
     histories: Mapping[str, History], ax: plt.Axes | None = None
 ) -> plt.Axes:
-    """Draw one or more training runs; a name that begins with RNN, GRU or LSTM gets its network's color."""
+    """Draw training runs: training perplexity (thin lines) and held-out perplexity.
+
+    Each point of a line is the mean of 50 updates. A name that begins with RNN, GRU or
+    LSTM gets its network's color.
+    """
     ax = ax or plt.subplots()[1]
     colors = _colors(histories)
     for name, history in histories.items():
-        history.plot(ax, label=name, color=colors[name])
+        chunks = torch.tensor(history.losses).split(50)
+        ends = torch.tensor([len(chunk) for chunk in chunks]).cumsum(0)
+        means = [chunk.mean().exp().item() for chunk in chunks]
+        color = colors[name]
+        ax.plot(ends, means, linewidth=1, color=color, label=f"{name}, training")
+        steps, scores = history.valid_steps, history.valid_scores
+        ax.plot(steps, scores, "o--", color=color, label=f"{name}, held out")
+    ax.set(xlabel="update", ylabel="perplexity")
+    ax.legend()
     return ax
 
 
 def score_curves(
     histories: Mapping[str, History], baseline: float, ylabel: str
 ) -> plt.Axes:
-    """Draw what ``validate`` returned during training runs, on a logarithmic scale, and a dotted baseline.
+    """Draw the scores of training runs on a logarithmic scale, and a dotted baseline.
 
-    A name that begins with RNN, GRU or LSTM gets its network's color, and no other does. Runs whose
-    names differ in a last ", seed N" only share their color and their place in the legend.
+    A name that begins with RNN, GRU or LSTM gets its network's color, and no other does.
+    Runs whose names differ in a last ", seed N" only share their color and their place
+    in the legend.
     """
     _, ax = plt.subplots(figsize=(6, 3))
     groups: dict[str, list[History]] = {}
@@ -93,10 +104,10 @@ def score_curves(
 def lag_curves(
     curves: Mapping[str, Sequence[float] | Tensor], ax: plt.Axes | None = None
 ) -> plt.Axes:
-    """Draw gradient norms against the lag, 0, 1, 2 ... steps back, on a logarithmic scale.
+    """Draw gradient norms against the lag, 0, 1, 2 ... steps back, logarithmically.
 
-    A name that begins with RNN, GRU or LSTM gets its network's color, and no other does. What vanishes
-    altogether (0) or is no longer a number leaves a gap.
+    A name that begins with RNN, GRU or LSTM gets its network's color, and no other does.
+    What vanishes altogether (0) or is no longer a number leaves a gap.
     """
     ax = ax or plt.subplots(figsize=(6, 3))[1]
     colors = _colors(curves)
@@ -112,18 +123,19 @@ def lag_curves(
 def gate_map(
     characters: str, gates: Mapping[str, Tensor], color: str = "gru"
 ) -> plt.Figure:
-    """Draw gates as heat maps over a text, one below the other: a column for each character.
+    """Draw gates as heat maps over a text, one below the other: a column a character.
 
     Args:
-        gates: by name, tensors ``(len(characters), num_hiddens)`` of values from 0 (clear) to 1 (full
-            color). The units are sorted by their mean, the highest on top.
+        gates: by name, tensors ``(len(characters), num_hiddens)`` of values from 0
+            (clear) to 1 (full color). The units are sorted by their mean, the highest
+            on top.
         color: a color of the palette.
 
     Raises:
         ValueError: a tensor has another shape, or values outside 0 .. 1.
     """
     for name, values in gates.items():
-        _check_gates(name, values, len(characters))
+        _require_gates(name, values, len(characters))
     figure, axes = plt.subplots(
         len(gates), 1, figsize=(7, 0.4 + 1.7 * len(gates)), sharex=True, squeeze=False
     )
@@ -139,16 +151,17 @@ def gate_map(
         )
         ax.set(ylabel="unit", title=name, yticks=[])
         ax.grid(visible=False)
-    axes[-1, 0].set_xticks(
-        range(len(characters)), [BLANKS.get(c, c) for c in characters]
-    )
+    shown = [BLANKS.get(c, c) for c in characters]
+    axes[-1, 0].set_xticks(range(len(characters)), shown)
     axes[-1, 0].tick_params(axis="x", labelsize=8, length=0)
     figure.colorbar(image, ax=axes, label="0: closed, 1: open", fraction=0.03)
     return figure
 
 
 def alignment_map(source: str, output: str, weights: Tensor) -> plt.Axes:
-    """Draw attention weights as a heat map: a row for each character of ``output``, a column for each of ``source``.
+    """Draw attention weights as a heat map.
+
+    There is a row for each character of ``output``, and a column for each of ``source``.
 
     Args:
         weights: ``(len(output), len(source))``, from 0 (clear) to 1 (full color).
@@ -158,10 +171,11 @@ def alignment_map(source: str, output: str, weights: Tensor) -> plt.Axes:
     """
     if weights.shape != (len(output), len(source)):
         raise ValueError(
-            f"weights have shape {tuple(weights.shape)}; expected {(len(output), len(source))}, a row for each "
-            "character of the output and a column for each of the source."
+            f"weights have shape {tuple(weights.shape)}; expected "
+            f"{(len(output), len(source))}, a row for each character of the output and a "
+            "column for each of the source."
         )
-    _check_gates("weights", weights, len(output))
+    _require_gates("weights", weights, len(output))
     _, ax = plt.subplots(figsize=(7.5, 2.8))
     values = weights.detach().cpu().numpy()
     ax.imshow(values, vmin=0, vmax=1, aspect="auto", cmap=_shades("gru"))
@@ -180,7 +194,7 @@ def _shades(color: str) -> LinearSegmentedColormap:
     )
 
 
-def _check_gates(name: str, values: Tensor, num_steps: int) -> None:
+def _require_gates(name: str, values: Tensor, num_steps: int) -> None:
     if values.dim() != 2 or len(values) != num_steps or values.numel() == 0:
         raise ValueError(
             f"{name} has shape {tuple(values.shape)}; expected ({num_steps}, num_hiddens), "
@@ -189,7 +203,8 @@ def _check_gates(name: str, values: Tensor, num_steps: int) -> None:
     low, high = values.min().item(), values.max().item()
     if not 0 <= low <= high <= 1:
         raise ValueError(
-            f"{name} has values from {low:.3g} to {high:.3g}; expected 0 to 1, as a sigmoid returns them."
+            f"{name} has values from {low:.3g} to {high:.3g}; expected 0 to 1, as a "
+            "sigmoid returns them."
         )
 
 
@@ -207,29 +222,20 @@ def _colors(names: Iterable[str]) -> dict[str, str]:
 def ladder(
     scores: Mapping[str, float], colors: Mapping[str, str] | None = None
 ) -> plt.Axes:
-    """Draw named perplexities as horizontal bars, worst on top, on a logarithmic scale that starts at 1.
+    """Draw named perplexities as horizontal bars on a logarithmic scale, worst on top.
 
     ``colors`` gives some names a color of the palette; the others are baselines.
     """
     ranked = sorted(scores.items(), key=lambda item: item[1])
     _, ax = plt.subplots(figsize=(7, 0.34 * len(ranked) + 0.8))
     names, values = zip(*ranked, strict=True)
-    bars = ax.barh(
-        names,
-        values,
-        color=[PALETTE[(colors or {}).get(name, "baseline")] for name in names],
-    )
+    shades = [PALETTE[(colors or {}).get(name, "baseline")] for name in names]
+    bars = ax.barh(names, values, color=shades)
     ax.bar_label(bars, fmt="%.2f", padding=4)
-    ax.set(
-        xscale="log",
-        xlim=(1, max(values) * 1.4),
-        xlabel="held-out perplexity (lower is better)",
-    )
-    ticks = [
-        tick
-        for tick in (1, 2, 3, 4, 5, 7, 10, 15, 20, 30, 50, 100, 200, 500, 1000)
-        if tick <= max(values)
-    ]
+    ax.set(xscale="log", xlim=(1, max(values) * 1.4))
+    ax.set(xlabel="held-out perplexity (lower is better)")
+    ticks = (1, 2, 3, 4, 5, 7, 10, 15, 20, 30, 50, 100, 200, 500, 1000)
+    ticks = [tick for tick in ticks if tick <= max(values)]
     ax.set_xticks(ticks, [str(tick) for tick in ticks])
     ax.minorticks_off()
     ax.grid(axis="y", visible=False)
@@ -237,7 +243,7 @@ def ladder(
 
 
 def text_heatmap(characters: str, values: Sequence[float], label: str) -> HTML:
-    """Show ``characters`` with a background that says how far each value is from 0, in -1 .. 1.
+    """Show ``characters`` on a ground that says how far each value, -1 .. 1, is from 0.
 
     Blue is positive, orange negative; the value itself is in each character's tooltip.
 
@@ -246,7 +252,8 @@ def text_heatmap(characters: str, values: Sequence[float], label: str) -> HTML:
     """
     if len(characters) != len(values):
         raise ValueError(
-            f"{len(characters)} characters but {len(values)} values; expected one value a character."
+            f"{len(characters)} characters but {len(values)} values; expected one value "
+            "a character."
         )
     spans = []
     for character, value in zip(characters, values, strict=True):
@@ -255,18 +262,20 @@ def text_heatmap(characters: str, values: Sequence[float], label: str) -> HTML:
         shown = BLANKS.get(character, html.escape(character))
         faded = ' class="space"' if character in BLANKS else ""
         spans.append(
-            f'<span{faded} style="background:{color}{alpha:02x}" title="{value:+.2f}">{shown}</span>'
+            f'<span{faded} style="background:{color}{alpha:02x}" '
+            f'title="{value:+.2f}">{shown}</span>'
         )
     return HTML(
         '<figure class="text-heatmap" style="margin:1em 0">'
-        "<style>.text-heatmap p{font-family:monospace;line-height:1.7;overflow-wrap:anywhere;margin:0}"
+        "<style>.text-heatmap p{font-family:monospace;line-height:1.7;"
+        "overflow-wrap:anywhere;margin:0}"
         ".text-heatmap .space{color:#8c8c8c99}</style>"
         f"<p>{''.join(spans)}</p><figcaption>{html.escape(label)}</figcaption></figure>"
     )
 
 
 def diagram(name: str) -> HTML:
-    """Show one of the book's own drawings, ``book/figures/NAME.svg``, inline: text as text, colors of the page.
+    """Show a drawing of the book, ``book/figures/NAME.svg``, with text as text.
 
     Raises:
         ValueError: there is no drawing of that name.
@@ -275,4 +284,5 @@ def diagram(name: str) -> HTML:
     if not path.is_file():
         known = ", ".join(sorted(p.stem for p in FIGURES_DIR.glob("*.svg")))
         raise ValueError(f"no drawing is called {name!r}; expected one of {known}.")
-    return HTML(f'<figure class="diagram">{path.read_text(encoding="utf-8")}</figure>')
+    drawing = path.read_text(encoding="utf-8")
+    return HTML(f'<figure class="diagram">{drawing}</figure>')

@@ -1,4 +1,4 @@
-"""Synthetic data whose best attainable score is known."""
+"""Tasks: synthetic ones whose best score is known, and those made from a text."""
 
 from __future__ import annotations
 
@@ -9,22 +9,25 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from utils.errors import check_counts
+from utils.arguments import require_counts, require_shares
 
-# Copy memory: so many symbols of so many kinds (Hochreiter and Schmidhuber, 1997; Arjovsky et al., 2016).
+# Copy memory: so many symbols of so many kinds (Hochreiter and Schmidhuber, 1997;
+# Arjovsky et al., 2016).
 COPY_LENGTH, COPY_SYMBOLS = 10, 8
 COPY_VOCAB_SIZE = COPY_SYMBOLS + 2  # the blank, 0, and the signal to begin, 9
 
 
 class MarkovSource:
-    """A random source of symbols in which the next one depends on the last ``order`` ones only.
+    """A random source of symbols: the next depends on the last ``order`` ones only.
 
-    Each of the ``num_symbols ** order`` contexts gets a distribution over the next symbol, drawn from a
-    Dirichlet distribution; a small ``concentration`` makes the source predictable. Its entropy rate
-    (Shannon, 1948, section 7) is a floor: no model of any kind has a lower expected loss.
+    Each of the ``num_symbols ** order`` contexts gets a distribution over the next
+    symbol, drawn from a Dirichlet distribution; a small ``concentration`` makes the
+    source predictable. Its entropy rate (Shannon, 1948, section 7) is a floor: no model
+    of any kind has a lower expected loss.
 
     Raises:
-        ValueError: fewer than two symbols, an order below 1 or a concentration that is not positive.
+        ValueError: fewer than two symbols, an order below 1 or a concentration that is
+            not positive.
     """
 
     def __init__(
@@ -36,33 +39,33 @@ class MarkovSource:
     ) -> None:
         if num_symbols < 2 or order < 1:
             raise ValueError(
-                f"num_symbols is {num_symbols} and order is {order}; expected at least 2 symbols and order 1."
+                f"num_symbols is {num_symbols} and order is {order}; expected at least 2 "
+                "symbols and order 1."
             )
         if num_symbols**order > 4096:
             raise ValueError(
-                f"{num_symbols} symbols and order {order} make {num_symbols**order} contexts; "
-                "expected at most 4096. Use fewer symbols or a lower order."
+                f"{num_symbols} symbols and order {order} make {num_symbols**order} "
+                "contexts; expected at most 4096. Use fewer symbols or a lower order."
             )
         if not concentration > 0:
             raise ValueError(
-                f"concentration is {concentration}; expected a positive number such as 0.3."
+                f"concentration is {concentration}; expected a positive number such as "
+                "0.3."
             )
         self.num_symbols = num_symbols
         self.order = order
         generator = torch.Generator().manual_seed(seed)
-        rates = torch.full(
-            (num_symbols**order, num_symbols), concentration, dtype=torch.float64
-        )
+        shape = (num_symbols**order, num_symbols)
+        rates = torch.full(shape, concentration, dtype=torch.float64)
         draws = torch._standard_gamma(rates, generator=generator).clamp_min(1e-12)
-        self.transitions = draws / draws.sum(
-            1, keepdim=True
-        )  # (contexts, num_symbols), rows sum to 1
+        # (contexts, num_symbols), rows sum to 1
+        self.transitions = draws / draws.sum(1, keepdim=True)
 
     def stationary(self) -> Tensor:
         """Return the long-run share of each context, ``(num_symbols ** order,)``.
 
-        By the elimination of Grassmann, Taksar and Heyman (1985), which subtracts nothing and
-        so stays exact for sources that leave some contexts almost never.
+        By the elimination of Grassmann, Taksar and Heyman (1985), which subtracts
+        nothing and so stays exact for sources that leave some contexts almost never.
         """
         k, contexts = self.num_symbols, len(self.transitions)
         chain = torch.zeros(contexts, contexts, dtype=torch.float64)
@@ -79,30 +82,27 @@ class MarkovSource:
         return share / share.sum()
 
     def entropy_rate(self) -> float:
-        """Return the entropy rate in nats a symbol: the mean entropy of the rows, weighted by their share."""
+        """Return the entropy rate, nats a symbol: the rows' mean, by their share."""
         row_entropy = -(self.transitions * self.transitions.log()).sum(1)
         return float(self.stationary() @ row_entropy)
 
     def sample(self, length: int, seed: int = 0) -> Tensor:
-        """Return ``length`` symbols, an int64 tensor ``(length,)`` with values below ``num_symbols``.
+        """Return ``length`` symbols, int64 ``(length,)``, all below ``num_symbols``.
 
         Raises:
             ValueError: ``length`` is below 1.
         """
-        check_counts(length=length)
+        require_counts(length=length)
         generator = torch.Generator().manual_seed(seed)
-        draws = torch.rand(
-            length + 100, generator=generator, dtype=torch.float64
-        ).tolist()
+        # The first 100 forget the fixed starting context.
+        draws = torch.rand(length + 100, generator=generator, dtype=torch.float64)
         cumulative = self.transitions.cumsum(1)[:, :-1].contiguous().tolist()
         contexts, context, symbols = len(cumulative), 0, []
-        for draw in draws:
+        for draw in draws.tolist():
             symbol = sum(draw >= bound for bound in cumulative[context])
             symbols.append(symbol)
             context = (context * self.num_symbols + symbol) % contexts
-        return torch.tensor(
-            symbols[100:]
-        )  # the first 100 forget the fixed starting context
+        return torch.tensor(symbols[100:])
 
 
 def adding_problem(
@@ -110,17 +110,18 @@ def adding_problem(
 ) -> tuple[Tensor, Tensor]:
     """Return a batch of the adding problem (Hochreiter and Schmidhuber, 1997).
 
-    Each step holds a number drawn from 0 .. 1 and a mark. Two steps are marked, one in each half of
-    the sequence, and the target is the sum of their numbers.
+    Each step holds a number drawn from 0 .. 1 and a mark. Two steps are marked, one in
+    each half of the sequence, and the target is the sum of their numbers.
 
     Returns:
-        ``inputs (num_steps, batch_size, 2)``, number and mark, and ``targets (batch_size, 1)``.
+        ``inputs (num_steps, batch_size, 2)``, number and mark, and
+        ``targets (batch_size, 1)``.
 
     Raises:
-        ValueError: ``batch_size`` is below 1 or ``num_steps`` below 2, one step for each mark.
+        ValueError: ``batch_size`` is below 1, or ``num_steps`` below 2, the marks.
     """
-    check_counts(batch_size=batch_size)
-    check_counts(2, num_steps=num_steps)
+    require_counts(batch_size=batch_size)
+    require_counts(2, num_steps=num_steps)
     shape, half = (num_steps, batch_size), num_steps // 2
     numbers, marks = torch.rand(shape, generator=generator), torch.zeros(shape)
     first = torch.randint(half, (1, batch_size), generator=generator)
@@ -130,7 +131,7 @@ def adding_problem(
 
 
 def adding_problem_baseline() -> float:
-    """Return the mean squared error of always answering 1: the variance of a sum of two numbers, 2 / 12."""
+    """Return the mean squared error of always answering 1: the variance, 2 / 12."""
     return 2 / 12
 
 
@@ -139,8 +140,9 @@ def copy_memory(
 ) -> tuple[Tensor, Tensor]:
     """Return a batch of the copy memory task, as in Arjovsky et al. (2016).
 
-    Ten symbols out of eight come first, then blanks (id 0) for ``delay`` steps, the last of which is
-    the signal (id 9) to write the ten symbols down again. Until then the targets are blanks.
+    Ten symbols out of eight come first, then blanks (id 0) for ``delay`` steps, the last
+    of which is the signal (id 9) to write the ten symbols down again. Until then the
+    targets are blanks.
 
     Returns:
         ``inputs, targets``, both int64 ``(delay + 20, batch_size)`` with values below 10.
@@ -148,7 +150,7 @@ def copy_memory(
     Raises:
         ValueError: ``batch_size`` or ``delay`` is below 1.
     """
-    check_counts(batch_size=batch_size, delay=delay)
+    require_counts(batch_size=batch_size, delay=delay)
     shape = (COPY_LENGTH, batch_size)
     symbols = torch.randint(1, COPY_SYMBOLS + 1, shape, generator=generator)
     inputs = torch.zeros(delay + 2 * COPY_LENGTH, batch_size, dtype=torch.int64)
@@ -159,14 +161,15 @@ def copy_memory(
 
 
 def copy_memory_baseline(delay: int) -> float:
-    """Return the cross-entropy of the best guess without memory, 10 ln 8 / (delay + 20), nats a step.
+    """Return the cross-entropy of the best guess without memory, nats a step.
 
-    It knows the blanks, and finds each of the ten symbols by guessing one of eight.
+    It knows the blanks, and finds each of the ten symbols by guessing one of eight:
+    10 ln 8 / (delay + 20).
 
     Raises:
         ValueError: ``delay`` is below 1.
     """
-    check_counts(delay=delay)
+    require_counts(delay=delay)
     return COPY_LENGTH * math.log(COPY_SYMBOLS) / (delay + 2 * COPY_LENGTH)
 
 
@@ -178,12 +181,12 @@ def fresh_batches(
     seed: int = 0,
     device: torch.device | str = "cpu",
 ) -> Callable[[int], Iterator[tuple[Tensor, Tensor]]]:
-    """Return ``batches(epoch)`` as :func:`utils.training.train` needs it: 100 newly drawn batches an epoch.
+    """Return ``batches(epoch)`` for :func:`utils.training.train`: 100 new ones an epoch.
 
     Args:
         task: :func:`adding_problem` or :func:`copy_memory`.
         length: the task's number of steps, or its delay.
-        seed: another seed draws other batches; the same one the same, on every device.
+        seed: another draws other batches; the same one the same, on every device.
 
     Raises:
         ValueError: a size is below the task's minimum.
@@ -203,18 +206,15 @@ def fresh_batches(
 def blank_out(
     ids: Tensor, share: float = 0.15, generator: torch.Generator | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Return ``ids (num_steps, batch)`` with blanks, id 0, in random places, and where they are: a cloze.
+    """Return ``ids (num_steps, batch)`` with blanks, id 0, and where they are: a cloze.
 
-    The mask is bool, of the shape of ``ids``; ``generator`` is on the CPU, so that every device gets
-    the same blanks.
+    The mask is bool, of the shape of ``ids``; ``generator`` is on the CPU, so that every
+    device gets the same blanks.
 
     Raises:
         ValueError: ``share``, the probability of a blank, is not between 0 and 1.
     """
-    if not 0 < share < 1:
-        raise ValueError(
-            f"share is {share}; expected a probability between 0 and 1, such as 0.15."
-        )
+    require_shares(share=share)
     mask = (torch.rand(ids.shape, generator=generator) < share).to(ids.device)
     return ids.masked_fill(mask, 0), mask
 
@@ -226,7 +226,9 @@ def sentences(text: str) -> list[str]:
 
 
 def word_starts(sentence: str) -> tuple[str, list[int]]:
-    """Return ``sentence`` without its spaces, and for each character a label: 1 if a word began there, else 0.
+    """Return ``sentence`` without its spaces, and where its words begin.
+
+    For each character there is a label: 1 if a word began there, else 0.
 
     Raises:
         ValueError: the sentence has no characters but spaces.

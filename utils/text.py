@@ -1,181 +1,39 @@
-"""Text in, batches of character ids out."""
+"""From a text to batches of character ids."""
 
 from __future__ import annotations
 
-import hashlib
-import http.client
-import os
-import urllib.error
-import urllib.request
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 import torch
 from torch import Tensor
 
-from utils.errors import check_counts
-from utils.files import write_atomically
-from utils.progress import progress_bar
+from utils.arguments import require_counts, require_shares
+from utils.corpora import load_text
 
 Sequence = TypeVar("Sequence", str, Tensor)
-
-CORPORA_DIR = Path(__file__).parent / "corpora"
-MAX_DOWNLOAD = 10_000_000  # bytes; more is not one of our texts
-
-
-@dataclass(frozen=True)
-class Corpus:
-    """A text that :func:`load_text` knows by name; without mirrors it is part of the repository."""
-
-    filename: str
-    sha256: str
-    mirrors: tuple[str, ...] = ()
-
-
-CORPORA = {
-    "the_tide_clock": Corpus(
-        "the_tide_clock.txt",
-        "8df10cbc33227502142d7d40ca048021676e3e833ce8c0197e9a2ebb0f2d3f40",
-    ),
-    "tide_songs_zh": Corpus(
-        "tide_songs_zh.txt",
-        "d2a54d4b9b85d399ddb2b5cb44a980c368f52456a77bbd8e84a80965a3575af4",
-    ),
-    "time_machine": Corpus(
-        "timemachine.txt",
-        "8424dbd9532ac81f7e5f0b6add90e6952baea29158309d7d1bf3884f4e12c516",
-        mirrors=(
-            "https://d2l-data.s3-accelerate.amazonaws.com/timemachine.txt",
-            "http://d2l-data.s3-accelerate.amazonaws.com/timemachine.txt",
-        ),
-    ),
-}
-
-
-def load_text(name_or_path: str | Path) -> str:
-    """Return a corpus of the course by name, or any UTF-8 text file by path, as it is.
-
-    ``the_tide_clock`` (English) and ``tide_songs_zh`` (Chinese) come with the course.
-    ``time_machine`` (H. G. Wells, 178,979 bytes) is looked for in ``$UNROLLED_DATA``, then in the
-    user's cache, and then downloaded; its SHA-256 is checked each time.
-
-    Raises:
-        ValueError: the name is unknown, the checksum is wrong, or the file is empty or not UTF-8.
-        FileNotFoundError: there is no such file.
-        ConnectionError: the download failed on every mirror.
-    """
-    name = str(name_or_path)
-    if name in CORPORA:
-        corpus = CORPORA[name]
-        path = _fetch(name, corpus) if corpus.mirrors else CORPORA_DIR / corpus.filename
-        return _decode(_checked(path, corpus), path)
-    path = Path(name_or_path)
-    if path.suffix == "" and path.name == name and not path.exists():
-        raise ValueError(
-            f"unknown corpus {name!r}; expected one of {', '.join(CORPORA)}, or the path of a UTF-8 text file."
-        )
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"no text file at {path}; check the path (relative paths start at {Path.cwd()}), "
-            f"or use a corpus by name: {', '.join(CORPORA)}."
-        )
-    return _decode(path.read_bytes(), path)
-
-
-def _decode(data: bytes, path: Path) -> str:
-    try:
-        text = data.decode("utf-8-sig")  # drops a byte order mark
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{path} is not UTF-8: byte {data[error.start]:#04x} at position {error.start} does not decode. "
-            "Save the file as UTF-8 and load it again."
-        ) from None
-    if not text.strip():
-        raise ValueError(
-            f"{path} is empty; expected a text of at least a few characters."
-        )
-    return text
-
-
-def _checked(path: Path, corpus: Corpus) -> bytes:
-    data = path.read_bytes()
-    digest = hashlib.sha256(data).hexdigest()
-    if digest != corpus.sha256:
-        raise ValueError(
-            f"{path} has SHA-256 {digest}, expected {corpus.sha256}: it is damaged or another edition. "
-            + (
-                "Delete the file"
-                if corpus.mirrors
-                else "Restore it with `git checkout utils/corpora`"
-            )
-            + " and load the text again."
-        )
-    return data
-
-
-def cache_dir() -> Path:
-    """Return the folder where downloaded texts are kept: ``$XDG_CACHE_HOME/unrolled`` or ``~/.cache/unrolled``."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "unrolled"
-
-
-def _fetch(name: str, corpus: Corpus) -> Path:
-    """Return the path of a text that is not part of the repository, downloading it if need be."""
-    data_dir = os.environ.get("UNROLLED_DATA")
-    if data_dir and (Path(data_dir) / corpus.filename).is_file():
-        return Path(data_dir) / corpus.filename
-    target = cache_dir() / corpus.filename
-    if target.is_file():
-        return target
-    failures = (
-        [f"  UNROLLED_DATA={data_dir}: no {corpus.filename} there"] if data_dir else []
-    )
-    for url in corpus.mirrors:
-        try:
-            data = _download(url, corpus)
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            failures.append(f"  {url}: {error}")
-            continue
-        write_atomically(target, data)
-        return target
-    embedded = ", ".join(known for known, entry in CORPORA.items() if not entry.mirrors)
-    raise ConnectionError(
-        f"{name!r} could not be downloaded:\n" + "\n".join(failures) + "\n"
-        f"Either put {corpus.filename} into a folder and set the environment variable UNROLLED_DATA to that "
-        f"folder, or copy the file to {target}, or use a corpus that comes with the course: {embedded}."
-    )
-
-
-def _download(url: str, corpus: Corpus) -> bytes:
-    """Return what ``url`` holds, if its checksum is right."""
-    data = bytearray()
-    with urllib.request.urlopen(url, timeout=20) as response:
-        total = int(response.headers.get("Content-Length") or 0) or None
-        with progress_bar(total=total, unit="B", unit_scale=True) as bar:
-            while len(data) < MAX_DOWNLOAD and (chunk := response.read(16384)):
-                data += chunk
-                bar.update(len(chunk))
-    digest = hashlib.sha256(data).hexdigest()
-    if digest != corpus.sha256:
-        raise ValueError(
-            f"the download has SHA-256 {digest}, expected {corpus.sha256}; nothing was kept"
-        )
-    return bytes(data)
+JOINERS = "\u200c\u200d"  # stand inside words of Indic and Arabic scripts
 
 
 def normalize(text: str) -> str:
     """Return ``text`` in lower case with every run of non-letters turned into one space.
 
-    What counts as a letter is Unicode's business, so Chinese characters stay.
+    What counts as a letter is Unicode's business, so Chinese characters stay. Marks that
+    combine with a letter, such as the vowel signs of Hindi, belong to it.
     """
-    letters = "".join(c if c.isalpha() else " " for c in text.lower())
-    return " ".join(letters.split())
+    kept, in_word = [], False
+    for c in text.lower():
+        combines = c in JOINERS or unicodedata.category(c).startswith("M")
+        in_word = c.isalpha() or (in_word and combines)
+        kept.append(c if in_word else " ")
+    return " ".join("".join(kept).split())
 
 
 class Vocab:
-    """A character vocabulary: id 0 is ``<unk>``, the others are the characters of ``text`` in sorted order.
+    """A character vocabulary: id 0 is ``<unk>``, then come those of ``text``, sorted.
 
     Args:
         text: the text to take the characters from; use the training text only.
@@ -189,13 +47,12 @@ class Vocab:
 
     def __init__(self, text: str, min_freq: int = 1) -> None:
         counts = Counter(text)
-        kept = sorted(
-            character for character, count in counts.items() if count >= min_freq
-        )
+        kept = sorted(c for c, count in counts.items() if count >= min_freq)
         if not kept:
             raise ValueError(
-                f"no character occurs min_freq={min_freq} times in a text of {len(text)} characters; "
-                "expected at least one. Pass a longer text or a smaller min_freq."
+                f"no character occurs min_freq={min_freq} times in a text of {len(text)} "
+                "characters; expected at least one. Pass a longer text or a smaller "
+                "min_freq."
             )
         self.tokens = [self.UNKNOWN, *kept]
         self.ids = {token: index for index, token in enumerate(self.tokens)}
@@ -207,7 +64,7 @@ class Vocab:
         return character in self.ids
 
     def encode(self, text: str) -> Tensor:
-        """Return the ids of ``text``, an int64 tensor ``(len(text),)``; unknown characters get id 0."""
+        """Return the ids of ``text``, int64 ``(len(text),)``; 0 for what is unknown."""
         return torch.tensor(
             [self.ids.get(character, 0) for character in text], dtype=torch.int64
         )
@@ -227,80 +84,97 @@ class Vocab:
         for value in values:
             if not 0 <= value < len(self):
                 raise IndexError(
-                    f"id {value} is not in this vocabulary; expected 0 to {len(self) - 1}."
+                    f"id {value} is not in this vocabulary; "
+                    f"expected 0 to {len(self) - 1}."
                 )
         return "".join(self.tokens[value] for value in values)
 
     def unknown(self, text: str) -> list[str]:
-        """Return the characters of ``text`` that are not in the vocabulary, each once, in order."""
-        return [
-            character for character in dict.fromkeys(text) if character not in self.ids
-        ]
+        """Return the characters of ``text`` that it lacks, each once, in order."""
+        return [c for c in dict.fromkeys(text) if c not in self.ids]
 
 
-def check_ids(ids: Tensor, vocab_size: int) -> None:
-    """Raise a clear error unless ``ids`` are character ids, int64 ``(num_steps, batch)``.
+def require_ids(ids: Tensor, vocab_size: int) -> None:
+    """Require that ``ids`` are character ids, int64 ``(num_steps, batch)``.
 
-    The range is checked on the CPU only: on a GPU it would stop the pipeline at every batch.
+    The range is looked at on the CPU only: a GPU would have to be waited for.
 
     Raises:
         TypeError: the dtype is not int64.
-        ValueError: the shape is not ``(num_steps, batch)``, or an id is outside ``0 .. vocab_size - 1``.
+        ValueError: the shape is not ``(num_steps, batch)``, or an id is outside
+            ``0 .. vocab_size - 1``.
     """
     if ids.dtype != torch.int64:
         raise TypeError(
-            f"ids have dtype {ids.dtype}; expected torch.int64, as Vocab.encode returns them."
+            f"ids have dtype {ids.dtype}; expected torch.int64, as Vocab.encode returns "
+            "them."
         )
     if ids.dim() != 2 or ids.numel() == 0:
         raise ValueError(
-            f"ids have shape {tuple(ids.shape)}; expected (num_steps, batch), neither of them 0. "
-            "For one text use ids.unsqueeze(1)."
+            f"ids have shape {tuple(ids.shape)}; expected (num_steps, batch), neither of "
+            "them 0. For one text use ids.unsqueeze(1)."
         )
-    if (
-        ids.device.type == "cpu"
-        and not 0 <= int(ids.min()) <= int(ids.max()) < vocab_size
-    ):
+    if ids.device.type != "cpu":
+        return
+    low, high = int(ids.min()), int(ids.max())
+    if not 0 <= low <= high < vocab_size:
         raise ValueError(
-            f"ids range from {int(ids.min())} to {int(ids.max())}; expected 0 to {vocab_size - 1}. "
-            "Encode the text with the vocabulary that the model was built for."
+            f"ids range from {low} to {high}; expected 0 to {vocab_size - 1}. Encode the "
+            "text with the vocabulary that the model was built for."
         )
 
 
 def split(sequence: Sequence, held_out: float = 0.1) -> tuple[Sequence, Sequence]:
-    """Cut a text or its ids ``(n,)`` in two at one place: the last ``held_out`` of it is for validation.
+    """Cut a text or its ids ``(n,)`` in two: the last part is for validation.
 
     Raises:
-        ValueError: ``held_out`` is not between 0 and 1, or one of the parts would be empty.
+        ValueError: ``held_out``, the size of that part, is not between 0 and 1, or one
+            of the parts would be empty.
     """
-    if not 0 < held_out < 1:
-        raise ValueError(
-            f"held_out is {held_out}; expected a share between 0 and 1, such as 0.1."
-        )
+    require_shares(held_out=held_out)
     cut = len(sequence) - int(len(sequence) * held_out)
     if cut in (0, len(sequence)):
         raise ValueError(
-            f"a text of {len(sequence)} characters is too short to hold out {held_out:.0%} of it."
+            f"a text of {len(sequence)} characters is too short to hold out "
+            f"{held_out:.0%} of it."
         )
     return sequence[:cut], sequence[cut:]
 
 
-def _check_batching(ids: Tensor, batch_size: int, num_steps: int) -> None:
-    """Raise ValueError unless ``ids`` holds ``batch_size`` windows of ``num_steps`` inputs and their targets."""
+def prepare(
+    name_or_path: str | Path, device: torch.device | str = "cpu"
+) -> tuple[Vocab, Tensor, Tensor]:
+    """Return a normalized text as what a language model is trained and scored on.
+
+    Those are the vocabulary of the first nine tenths, their ids ``(n,)`` and the ids of
+    the last tenth, both on ``device``. ``load_text`` and ``split`` say what they raise.
+    """
+    text = normalize(load_text(name_or_path))
+    vocab = Vocab(split(text)[0])
+    train_ids, valid_ids = split(vocab.encode(text))
+    return vocab, train_ids.to(device), valid_ids.to(device)
+
+
+def _require_windows(ids: Tensor, batch_size: int, num_steps: int) -> None:
+    """Require that ``ids`` hold a batch of windows of inputs and their targets."""
     if ids.dim() != 1:
         raise ValueError(
-            f"ids have shape {tuple(ids.shape)}; expected one dimension, the ids in reading order."
+            f"ids have shape {tuple(ids.shape)}; expected one dimension, the ids in "
+            "reading order."
         )
-    check_counts(batch_size=batch_size, num_steps=num_steps)
+    require_counts(batch_size=batch_size, num_steps=num_steps)
     if len(ids) < num_steps + 1:
         raise ValueError(
-            f"num_steps is {num_steps}, but the text has {len(ids)} characters: shorter than one window and its "
-            f"target. Expected num_steps of at most {len(ids) - 1}."
+            f"num_steps is {num_steps}, but the text has {len(ids)} characters: shorter "
+            f"than one window and its target. Expected num_steps of at most "
+            f"{len(ids) - 1}."
         )
     windows = (len(ids) - 1) // num_steps
     if windows < batch_size:
         raise ValueError(
-            f"batch_size is {batch_size}, but a text of {len(ids)} characters holds only {windows} windows of "
-            f"{num_steps} steps. Expected batch_size of at most {windows}, or fewer steps."
+            f"batch_size is {batch_size}, but a text of {len(ids)} characters holds only "
+            f"{windows} windows of {num_steps} steps. Expected batch_size of at most "
+            f"{windows}, or fewer steps."
         )
 
 
@@ -314,19 +188,19 @@ def random_batches(
 
     Args:
         ids: the training text, ``(n,)``, on any device.
-        generator: on the device of ``ids`` or, for the same batches on every device, on the CPU;
-            PyTorch's default one if None.
+        generator: on the device of ``ids`` or, for the same batches on every device, on
+            the CPU; PyTorch's default one if None.
 
     Yields:
-        ``inputs, targets``, both ``(num_steps, batch_size)``; the targets are one character ahead.
+        ``inputs, targets``, both ``(num_steps, batch_size)``; the targets are one
+        character ahead.
 
     Raises:
         ValueError: a size is below 1 or the text is too short for one batch.
     """
-    _check_batching(ids, batch_size, num_steps)
-    last_offset = min(
-        num_steps - 1, len(ids) - 1 - batch_size * num_steps
-    )  # leaves at least one batch
+    _require_windows(ids, batch_size, num_steps)
+    # Leaves at least one batch.
+    last_offset = min(num_steps - 1, len(ids) - 1 - batch_size * num_steps)
     windows = (len(ids) - 1 - last_offset) // num_steps
     # Drawn where the generator is, so that one on the CPU serves a text on a GPU too.
     place = ids.device if generator is None else generator.device
@@ -342,7 +216,7 @@ def random_batches(
 def consecutive_batches(
     ids: Tensor, batch_size: int, num_steps: int, offset: int = 0
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield one epoch in reading order: row i of a batch continues row i of the batch before.
+    """Yield one epoch in reading order: row i of a batch continues row i of the last.
 
     Only here may the hidden state be carried from one batch to the next.
 
@@ -351,17 +225,20 @@ def consecutive_batches(
         offset: how many characters to leave out at the start, so that epochs differ.
 
     Yields:
-        ``inputs, targets``, both ``(num_steps, batch_size)``; the targets are one character ahead.
+        ``inputs, targets``, both ``(num_steps, batch_size)``; the targets are one
+        character ahead.
 
     Raises:
-        ValueError: a size is below 1, the offset is negative or the text is too short for one batch.
+        ValueError: a size is below 1, the offset is negative or the text is too short
+            for one batch.
     """
     if not 0 <= offset <= len(ids):
         raise ValueError(
-            f"offset is {offset}; expected 0 to {len(ids)} in a text of {len(ids)} characters."
+            f"offset is {offset}; expected 0 to {len(ids)} in a text of {len(ids)} "
+            "characters."
         )
     ids = ids[offset:]
-    _check_batching(ids, batch_size, num_steps)
+    _require_windows(ids, batch_size, num_steps)
     length = (len(ids) - 1) // batch_size
     inputs = ids[: batch_size * length].view(batch_size, length).t()
     targets = ids[1 : batch_size * length + 1].view(batch_size, length).t()

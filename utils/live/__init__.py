@@ -14,7 +14,7 @@ from typing import Any
 
 from IPython.display import HTML
 
-from utils.plots import PALETTE
+from utils.palette import PALETTE
 
 LIVE_DIR = Path(__file__).parent
 

@@ -22,9 +22,9 @@ from typing import Any
 import pandas as pd
 from tqdm.auto import tqdm
 
-from utils.errors import check_counts
+from utils.arguments import require_counts
+from utils.history import DivergenceError, History
 from utils.progress import progress_bar
-from utils.training import DivergenceError, History
 
 from . import plans
 from .database import Trials, load_optuna
@@ -83,7 +83,7 @@ class Study:
     ) -> None:
         if not isinstance(name, str) or not name.strip():
             raise ValueError(f"name is {name!r}; expected a text such as 'gru'.")
-        check_counts(minimum=2, grace=grace)
+        require_counts(minimum=2, grace=grace)
         storage = str(storage).removeprefix("sqlite:///")
         if "://" not in storage:
             storage = str(Path(storage).expanduser().absolute())
@@ -120,7 +120,7 @@ class Study:
             ValueError: an argument is no such thing, or the study was begun with other names.
             RuntimeError: the objective failed, or all workers died.
         """
-        check_counts(workers=workers)
+        require_counts(workers=workers)
         plan = plans.Grid(plans.checked_settings(settings))
         self._trials.agree(kind="grid", names=sorted(settings[0]))
         known = self._trials.facts.get("settings", {})
@@ -158,10 +158,10 @@ class Study:
                 seed or ``prune``.
             RuntimeError: the objective failed, or reported no step to count; or all workers died.
         """
-        check_counts(trials=trials, workers=workers)
-        check_counts(minimum=0, seed=seed)
+        require_counts(trials=trials, workers=workers)
+        require_counts(minimum=0, seed=seed)
         if budget is not None:
-            check_counts(budget=budget)
+            require_counts(budget=budget)
         if sampler not in ("tpe", "random"):
             raise ValueError(f"sampler is {sampler!r}; expected 'tpe' or 'random'.")
         space = plans.checked_space(space)

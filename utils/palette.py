@@ -1,0 +1,10 @@
+"""The colors of the book, for plots and live figures: ``palette.json``, by name."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+PALETTE: dict[str, str] = json.loads(
+    (Path(__file__).parent / "palette.json").read_text(encoding="utf-8")
+)
