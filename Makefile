@@ -66,6 +66,7 @@ lint: .venv/dev.done ## formatting, code style, notebook rules
 	$(BIN)/python -m tools lint
 	$(BIN)/python -m tools export --check
 	$(BIN)/python -m tools setup --check
+	$(BIN)/python -m pytest -q tests/data
 
 colab-check: .venv/dev.done .venv-colab/done ## run the chapters as Colab would
 	$(BIN)/python -m pytest tests/colab
@@ -74,13 +75,13 @@ assignments: .venv/instructors.done ## write the student versions of all assignm
 	$(BIN)/python -m tools assignments $(OPTIONS)
 
 grade: .venv/instructors.done ## grade what students handed in: make grade SUBMISSIONS=folder OPTIONS="--roster class.csv"
-	@env -u TQDM_DISABLE $(BIN)/python -m tools grade "$(SUBMISSIONS)" $(OPTIONS)
+	@env -u TQDM_DISABLE $(BIN)/python -m grading "$(SUBMISSIONS)" $(OPTIONS)
 
 repo: .venv/book.done ## change the repository's address everywhere: make repo URL=https://github.com/someone/unrolled
 	$(BIN)/python -m tools repo $(URL)
 
 results: .venv/dev.done ## measure what the chapters quote, write book/results: make results STUDY=depth (texts, depth, dates, ablation, grid, searches; default: all)
-	@env -u TQDM_DISABLE $(BIN)/python -m tools results $(STUDY)
+	@env -u TQDM_DISABLE $(BIN)/python -m tools results $(STUDY) $(OPTIONS)
 
 grid: .venv/dev.done ## train all settings of the hyperparameter grid; goes on where it was stopped
 	@env -u TQDM_DISABLE $(BIN)/python -m tools results grid

@@ -1,4 +1,4 @@
-"""What several test modules share: a small text, small models, a short training run, a full disk."""
+"""What several test modules share: a text, models, a short run, a full disk."""
 
 import contextlib
 import itertools
@@ -11,8 +11,9 @@ import torch
 from torch import nn
 
 from utils.cells import GRUScratch, LSTMScratch, RNNScratch
+from utils.corpora import load_text
 from utils.models import LanguageModel
-from utils.text import Vocab, consecutive_batches, load_text, normalize
+from utils.text import Vocab, consecutive_batches, normalize
 from utils.training import adamw_one_cycle, language_model_loss, train
 
 matplotlib.use("Agg")
@@ -34,14 +35,11 @@ LAYERS = {
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Keep a file's tests in one worker, and skip those marked ``cuda`` where there is no CUDA GPU."""
+    """Keep a file's tests in one worker, and skip ``cuda`` without a CUDA GPU."""
     for item in items:
         if not item.get_closest_marker("xdist_group"):
             item.add_marker(pytest.mark.xdist_group(str(item.path)))
-    if torch.cuda.is_available():
-        return
-    for item in items:
-        if item.get_closest_marker("cuda"):
+        if item.get_closest_marker("cuda") and not torch.cuda.is_available():
             item.add_marker(pytest.mark.skip(reason="needs a CUDA GPU"))
 
 
@@ -94,7 +92,7 @@ def fit(ids):
 
 @pytest.fixture(scope="session")
 def loss_at():
-    """A function that makes a loss whose ``step``-th value passes through ``change``."""
+    """A function that makes a loss; value number ``step`` goes through ``change``."""
 
     def make(step, change, usual=language_model_loss):
         calls = itertools.count(1)
@@ -110,7 +108,7 @@ def loss_at():
 
 @pytest.fixture
 def small_disk():
-    """A context manager in which no file can grow beyond 100 bytes: writing more is an OSError."""
+    """A context in which no file can grow beyond 100 bytes: more is an OSError."""
     resource = pytest.importorskip("resource")
 
     @contextlib.contextmanager
@@ -133,14 +131,3 @@ def files_in():
         return sorted(path.name for path in Path(folder).rglob("*") if path.is_file())
 
     return names
-
-
-@pytest.fixture(scope="session")
-def same_parameters():
-    """A function that says whether two models have the same parameters, bit for bit."""
-
-    def same(one, other):
-        pairs = zip(one.parameters(), other.parameters(), strict=True)
-        return all(torch.equal(a, b) for a, b in pairs)
-
-    return same

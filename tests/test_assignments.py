@@ -1,4 +1,4 @@
-"""tools.assignments: the student version holds nothing that it should not, and can be made again."""
+"""The student version holds nothing that it should not, and can be made again."""
 
 import re
 

@@ -9,7 +9,7 @@ from utils.device import get_device, set_seed
 
 @pytest.fixture
 def machine(monkeypatch):
-    """A function that sets which accelerators PyTorch finds and what UNROLLED_DEVICE says."""
+    """A function that sets which accelerators there are, and UNROLLED_DEVICE."""
 
     def configure(*, cuda=False, mps=False, wanted=""):
         monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
@@ -21,12 +21,7 @@ def machine(monkeypatch):
 
 @pytest.mark.parametrize(
     ("cuda", "mps", "expected"),
-    [
-        (True, True, "cuda"),
-        (True, False, "cuda"),
-        (False, True, "mps"),
-        (False, False, "cpu"),
-    ],
+    [(1, 1, "cuda"), (1, 0, "cuda"), (0, 1, "mps"), (0, 0, "cpu")],
 )
 def test_cuda_is_preferred_to_mps_and_mps_to_the_cpu(machine, cuda, mps, expected):
     machine(cuda=cuda, mps=mps)
@@ -48,9 +43,8 @@ def test_an_unset_environment_variable_leaves_the_choice(machine, monkeypatch):
 @pytest.mark.parametrize("wanted", ["cuda", "mps"])
 def test_a_device_that_the_machine_lacks_is_refused(machine, wanted):
     machine(wanted=wanted)
-    with pytest.raises(
-        RuntimeError, match=f"UNROLLED_DEVICE is '{wanted}', but.*no such device"
-    ):
+    message = f"UNROLLED_DEVICE is '{wanted}', but.*no such device"
+    with pytest.raises(RuntimeError, match=message):
         get_device()
 
 

@@ -3,6 +3,7 @@ import re
 
 import ipywidgets
 import pytest
+from torch import nn
 
 from utils.decoding import generate
 from utils.explorers import Explorer, WriteWithYourModel
@@ -61,23 +62,16 @@ def test_a_bad_prefix_shows_what_is_wrong_and_the_panel_recovers(
     assert 'role="alert"' not in panel.text.value
 
 
-@pytest.mark.parametrize(
-    ("prefix", "message"), [("7", "has characters .* never seen"), ("", "is empty")]
-)
-def test_a_panel_with_a_bad_prefix_is_refused(model, vocab, prefix, message):
-    with pytest.raises(ValueError, match=message):
-        WriteWithYourModel(model, vocab, prefix)
+def test_a_panel_with_a_bad_prefix_is_refused(model, vocab):
+    with pytest.raises(ValueError, match="never seen: '7'"):
+        WriteWithYourModel(model, vocab, "7")
 
 
 def test_a_panel_holds_its_controls_and_its_text(panel):
     controls, text = panel.widget.children
     assert text is panel.text
-    assert set(controls.children) == {
-        panel.prefix,
-        panel.length,
-        panel.temperature,
-        panel.again,
-    }
+    expected = {panel.prefix, panel.length, panel.temperature, panel.again}
+    assert {*controls.children} == expected
 
 
 def test_a_notebook_gets_the_widget_and_a_page_gets_the_fallback(panel):
@@ -95,10 +89,10 @@ def test_the_fallback_has_three_texts_and_nothing_that_looks_alive(panel, model,
     assert not re.search("<(input|button|script|select|textarea)", panel.fallback)
 
 
-def test_what_the_model_writes_is_escaped(make_model):
+def test_what_the_model_writes_is_escaped():
     vocab = Vocab("<script>&")
     size = len(vocab)
-    model = LanguageModel(make_model().rnn.__class__(size, 4), size)
+    model = LanguageModel(nn.GRU(size, 4), size)
     panel = WriteWithYourModel(model, vocab, "<script>", length=10)
     for page in (panel.fallback, panel.text.value):
         assert "&lt;script&gt;" in page

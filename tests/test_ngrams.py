@@ -6,8 +6,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from utils.ngrams import NGramModel, check_text, ngram_perplexity
-from utils.text import Vocab, split
+from utils.ngrams import NGramModel, ngram_perplexity, require_text
+from utils.text import prepare
 
 symbols = st.integers(0, 4)
 
@@ -28,10 +28,8 @@ def test_the_probabilities_after_any_context_sum_to_1(order, text, context):
 def test_perplexity_is_exp_of_the_mean_loss_of_all_but_the_first(order, text):
     ids = torch.tensor(text)
     model = NGramModel(order, 5).fit(ids)
-    nll = [
-        -math.log(model.probability(ids[t].item(), text[:t]))
-        for t in range(1, len(text))
-    ]
+    shares = [model.probability(text[t], text[:t]) for t in range(1, len(text))]
+    nll = [-math.log(share) for share in shares]
     assert ngram_perplexity(model, ids) == pytest.approx(math.exp(sum(nll) / len(nll)))
 
 
@@ -47,44 +45,35 @@ def test_a_unigram_is_smoothed_as_witten_and_bell_say():
     assert model.probability(3, []) == pytest.approx((0 + 2 / 4) / (3 + 2))
 
 
-readers = pytest.mark.parametrize(
+def test_a_shorter_n_gram_is_part_of_a_longer_one(ids, vocab, monkeypatch):
+    long, short = (NGramModel(order, len(vocab)).fit(ids) for order in (4, 2))
+    monkeypatch.setattr(long, "order", 2)
+    assert ngram_perplexity(long, ids) == ngram_perplexity(short, ids)
+
+
+@pytest.mark.parametrize(
     "read",
-    [check_text, NGramModel(2, 5).fit, partial(ngram_perplexity, NGramModel(2, 5))],
-    ids=["check_text", "fit", "ngram_perplexity"],
+    [require_text, NGramModel(2, 5).fit, partial(ngram_perplexity, NGramModel(2, 5))],
+    ids=["require_text", "fit", "ngram_perplexity"],
 )
+def test_what_is_not_one_text_of_ids_is_refused(read):
+    with pytest.raises(TypeError, match=r"dtype torch\.int32; expected torch\.int64"):
+        read(torch.zeros(9, dtype=torch.int32))
+    for shape in [(1,), (9, 1)]:
+        with pytest.raises(ValueError, match=r"expected \(n,\) with n of at least 2"):
+            read(torch.zeros(shape, dtype=torch.int64))
 
 
-@readers
-@pytest.mark.parametrize("dtype", [torch.int32, torch.float32])
-def test_a_text_of_the_wrong_dtype_is_refused(read, dtype):
-    with pytest.raises(TypeError, match=rf"dtype {dtype}; expected torch\.int64"):
-        read(torch.zeros(9, dtype=dtype))
+def test_an_order_below_1_is_refused():
+    with pytest.raises(ValueError, match=r"order is 0; expected 1 \(unigram\)"):
+        NGramModel(0, 5)
 
 
-@readers
-@pytest.mark.parametrize("shape", [(0,), (1,), (9, 1)], ids=str)
-def test_a_text_must_be_one_row_of_at_least_two_ids(read, shape):
-    with pytest.raises(ValueError, match=r"expected \(n,\) with n of at least 2"):
-        read(torch.zeros(shape, dtype=torch.int64))
-
-
-@pytest.mark.parametrize("order", [0, -1])
-def test_an_order_below_1_is_refused(order):
-    with pytest.raises(ValueError, match=rf"order is {order}; expected 1 \(unigram\)"):
-        NGramModel(order, 5)
-
-
-@pytest.fixture(scope="session")
-def tide_clock_parts(tide_clock):
-    cut = len(tide_clock) - int(len(tide_clock) * 0.1)
-    vocab = Vocab(tide_clock[:cut])
-    return vocab, *split(vocab.encode(tide_clock), 0.1)
-
-
-@pytest.fixture(scope="session")
-def seven_gram(tide_clock_parts):
-    vocab, train, _ = tide_clock_parts
-    return NGramModel(7, len(vocab)).fit(train)
+@pytest.fixture(scope="module")
+def seven_gram():
+    """The seven-gram model of the English text, and the part that is held out."""
+    vocab, train_ids, valid_ids = prepare("the_tide_clock")
+    return NGramModel(7, len(vocab)).fit(train_ids), valid_ids
 
 
 @pytest.mark.parametrize(
@@ -92,14 +81,8 @@ def seven_gram(tide_clock_parts):
     [(1, 16.08), (2, 9.03), (3, 5.72), (4, 4.27), (5, 3.82), (6, 3.81), (7, 4.00)],
 )
 def test_n_grams_on_the_tide_clock_score_what_the_book_says(
-    seven_gram, tide_clock_parts, monkeypatch, order, expected
+    seven_gram, monkeypatch, order, expected
 ):
-    monkeypatch.setattr(seven_gram, "order", order)  # it holds the shorter ones too
-    perplexity = ngram_perplexity(seven_gram, tide_clock_parts[2])
-    assert perplexity == pytest.approx(expected, abs=0.015)
-
-
-def test_a_shorter_n_gram_is_part_of_a_longer_one(ids, vocab, monkeypatch):
-    long, short = (NGramModel(order, len(vocab)).fit(ids) for order in (4, 2))
-    monkeypatch.setattr(long, "order", 2)
-    assert ngram_perplexity(long, ids) == ngram_perplexity(short, ids)
+    model, valid_ids = seven_gram
+    monkeypatch.setattr(model, "order", order)  # it holds the shorter ones too
+    assert ngram_perplexity(model, valid_ids) == pytest.approx(expected, abs=0.015)

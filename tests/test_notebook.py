@@ -38,6 +38,33 @@ def test_it_keeps_only_the_static_version_of_an_explorer():
     assert notebook.cells[0].outputs[0].data == {"text/html": "<p>static</p>"}
 
 
+def ids_of(*cells):
+    notebook = nbformat.from_dict({"metadata": {}, "cells": list(cells)})
+    normalize(notebook)
+    return [cell.id for cell in notebook.cells]
+
+
+def test_a_cell_keeps_its_id_or_the_one_that_colab_noted():
+    own = {"id": "a-1", "source": "x", "metadata": {"id": "b"}}
+    assert ids_of(own) == ["a-1"]
+    assert ids_of(own | {"id": "not one"}) == ["b"]
+
+
+def test_other_ids_depend_only_on_what_the_cells_hold():
+    x, y = ({"source": source, "metadata": {}} for source in "xy")
+    first, second, third = ids_of(x, y, x)
+    assert len({first, second, third}) == 3
+    assert ids_of(y, {"id": "new", **x}, x, x) == [second, "new", first, third]
+
+
+def test_empty_code_cells_and_the_badge_of_colab_go():
+    empty = nbformat.v4.new_code_cell(" \n", id="empty", metadata={"collapsed": True})
+    tagged = nbformat.v4.new_code_cell(id="tagged", metadata={"tags": ["setup"]})
+    badge = nbformat.v4.new_markdown_cell("Open in Colab", id="view-in-github")
+    prose = nbformat.v4.new_markdown_cell(id="prose")
+    assert ids_of(badge, empty, tagged, prose) == ["tagged", "prose"]
+
+
 def test_saving_twice_writes_the_same_bytes(tmp_path):
     path = tmp_path / "a.ipynb"
     save(notebook_with(), path)
@@ -71,6 +98,5 @@ def test_the_chapters_are_in_normal_form():
     for path in notebooks():
         notebook = load(path)
         normalize(notebook)
-        assert path.read_text(encoding="utf-8") == nbformat.writes(notebook) + "\n", (
-            path
-        )
+        text = nbformat.writes(notebook) + "\n"
+        assert path.read_text(encoding="utf-8") == text, path

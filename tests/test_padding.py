@@ -6,41 +6,39 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from utils import padding
-from utils.cells import GRUScratch, LSTMScratch, RNNScratch
-from utils.models import (
-    Bidirectional,
-    DeepRNN,
-    Embedded,
-    Normalized,
-    Residual,
-    Reversed,
-    make_layers,
+from tests.layers import (
+    SCRATCH,
+    UNSORTED,
+    both_ways,
+    deep,
+    draw,
+    each_layer,
+    inside,
+    kinds,
+    lists_of_lengths,
+    row_of,
+    seeds,
+    state_of,
+    values_and_gradients,
 )
+from utils import padding
+from utils.cells import GRUScratch, LSTMScratch
+from utils.contract import map_state, state_parts
+from utils.layers import DeepRNN, Normalized, Residual, Reversed
+from utils.models import Tagger
 from utils.padding import (
-    check_lengths,
     length_mask,
     masked_mean,
     pad,
+    require_lengths,
+    require_places,
     reverse,
     run_layer,
     run_packed,
     run_padded,
 )
 
-SCRATCH = {nn.RNN: RNNScratch, nn.GRU: GRUScratch, nn.LSTM: LSTMScratch}
-kinds = pytest.mark.parametrize("kind", SCRATCH, ids=lambda kind: kind.__name__)
-lists_of_lengths = st.lists(st.integers(1, 6), min_size=1, max_size=5)
-seeds = st.integers(0, 1000)
-
-
-def draw(*shape):
-    return torch.randn(shape, dtype=torch.float64)
-
-
-def parts_of(state):
-    return state if isinstance(state, tuple) else (state,)
-
+no_numbers = pytest.mark.parametrize("bad", [torch.nan, torch.inf, -torch.inf])
 
 # ---- Padding and masks ----
 
@@ -99,13 +97,23 @@ def test_the_gradient_of_the_masked_mean_is_0_at_the_padding_and_equal_elsewhere
     torch.testing.assert_close(values.grad, mask / mask.sum(dtype=torch.float64))
 
 
-@pytest.mark.parametrize("bad", [torch.inf, torch.nan])
+@no_numbers
 def test_padding_that_is_no_number_does_not_spoil_the_masked_mean(bad):
     values = torch.tensor([[1.0, 4.0], [3.0, bad]], requires_grad=True)
     mean = masked_mean(values, length_mask(torch.tensor([2, 1]), 2))
     mean.backward()
     assert mean.item() == pytest.approx(8 / 3)
     torch.testing.assert_close(values.grad, torch.tensor([[1, 1], [1, 0]]) / 3)
+
+
+def test_of_no_places_there_is_no_mean():
+    nowhere = torch.zeros(3, 2, dtype=torch.bool)
+    for ask in (require_places, partial(masked_mean, torch.ones(3, 2))):
+        with pytest.raises(ValueError, match=r"shape \(3, 2\) is False everywhere"):
+            ask(nowhere)
+    require_places(nowhere.to("meta"))  # a GPU would have to be waited for
+    nowhere[2, 1] = True
+    require_places(nowhere)
 
 
 # ---- Two ways to run a layer on a padded batch ----
@@ -119,11 +127,10 @@ def test_a_row_that_keeps_its_state_is_a_packed_row(
     kind, num_layers, lengths, more, with_state, seed
 ):
     torch.manual_seed(seed)
-    module, state = kind(3, 4, num_layers).double(), None
+    module = kind(3, 4, num_layers).double()
     inputs = draw(max(lengths) + more, len(lengths), 3)
-    if with_state:
-        parts = [draw(num_layers, len(lengths), 4) for _ in range(2)]
-        state = tuple(parts) if kind is nn.LSTM else parts[0]
+    count = (1 + (kind is nn.LSTM)) * with_state
+    state = state_of([draw(num_layers, len(lengths), 4) for _ in range(count)])
     lengths = torch.tensor(lengths)
     expected = run_packed(module, inputs, lengths, state)
     assert expected[0].shape == (*inputs.shape[:2], 4)
@@ -135,77 +142,43 @@ def test_a_row_that_keeps_its_state_is_a_packed_row(
         torch.testing.assert_close(result, expected, rtol=0, atol=1e-12)
 
 
-def both_ways(make_layer, *sizes):
-    return Bidirectional(make_layer(*sizes), make_layer(*sizes))
-
-
-def deep(make_layer, *sizes):
-    return DeepRNN(make_layers(make_layer, *sizes, num_layers=2))
-
-
-LAYERS = {
-    "nn.RNN": nn.RNN,
-    "nn.GRU of two layers": partial(nn.GRU, num_layers=2),
-    "nn.LSTM": nn.LSTM,
-    "nn.LSTM, both ways": partial(nn.LSTM, num_layers=2, bidirectional=True),
-    "RNNScratch": RNNScratch,
-    "GRUScratch": GRUScratch,
-    "LSTMScratch": LSTMScratch,
-    "DeepRNN": partial(deep, GRUScratch),
-    "DeepRNN of nn.LSTM": partial(deep, nn.LSTM),
-    "DeepRNN, both ways": partial(deep, partial(both_ways, LSTMScratch)),
-    "DeepRNN, residual": partial(deep, lambda *s: Residual(LSTMScratch(*s))),
-    "Bidirectional": partial(both_ways, GRUScratch),
-    "Bidirectional of nn.GRU": partial(both_ways, nn.GRU),
-    "Normalized": lambda *sizes: Normalized(nn.GRU(*sizes)),
-    "Reversed": lambda *sizes: Reversed(LSTMScratch(*sizes)),
-    "Embedded": lambda num_inputs, num_hiddens: Embedded(
-        deep(GRUScratch, 2, num_hiddens), num_inputs
-    ),
-}
-
-
-@pytest.fixture(params=LAYERS)
-def layer(request):
-    """Each kind of layer that ``run_layer`` knows, in float64."""
+def draw_case(make, num_inputs=4):
+    """Return a layer, inputs of 6 steps and 4 rows, and a state, at random."""
     torch.manual_seed(0)
-    return LAYERS[request.param](3, 4).double()
+    layer, inputs = make(num_inputs, 4).double(), draw(6, 4, num_inputs)
+    return layer, inputs, map_state(torch.randn_like, layer(inputs)[1])
 
 
-UNSORTED = torch.tensor([3, 5, 1, 4])  # the batch has 6 steps: no row fills it
-
-
-def state_like(state):
-    parts = tuple(draw(*part.shape) for part in parts_of(state))
-    return parts if isinstance(state, tuple) else parts[0]
-
-
+@each_layer
 @pytest.mark.parametrize("with_state", [False, True], ids=["zeros", "a state"])
-def test_each_row_is_read_as_if_it_were_alone(layer, with_state):
-    inputs = draw(6, 4, 3)
-    state = state_like(layer(inputs)[1]) if with_state else None
+def test_each_row_is_read_as_if_it_were_alone(make, with_state):
+    layer, inputs, state = draw_case(make, num_inputs=3)
+    state = state if with_state else None
     outputs, last = run_layer(layer, inputs, state, UNSORTED)
     assert len(outputs) == 6
     for row, length in enumerate(UNSORTED.tolist()):
-        start = state
-        if with_state:
-            start = tuple(part[:, row : row + 1] for part in parts_of(state))
-            start = start if isinstance(state, tuple) else start[0]
-        alone, end = layer(inputs[:length, row : row + 1], start)
-        torch.testing.assert_close(outputs[:length, row : row + 1], alone)
+        alone, end = layer(row_of(inputs[:length], row), row_of(state, row))
+        torch.testing.assert_close(row_of(outputs[:length], row), alone)
+        torch.testing.assert_close(row_of(last, row), end)
         assert not outputs[length:, row].any()
-        for part, expected in zip(parts_of(last), parts_of(end), strict=True):
-            torch.testing.assert_close(part[:, row : row + 1], expected)
 
 
-def test_what_stands_in_the_padding_does_not_matter(layer):
-    inputs = draw(6, 4, 3)
-    changed = inputs.clone()
-    changed[~length_mask(UNSORTED, 6)] = 1e3
-    before = run_layer(layer, inputs, None, UNSORTED)
-    after = run_layer(layer, changed, None, UNSORTED)
-    assert torch.equal(before[0], after[0])
-    assert all(map(torch.equal, parts_of(before[1]), parts_of(after[1])))
+@each_layer
+@pytest.mark.parametrize("bad", [1e3, torch.nan, torch.inf, -torch.inf])
+def test_what_stands_in_the_padding_reaches_no_output_no_state_and_no_gradient(
+    make, bad
+):
+    layer, inputs, state = draw_case(make)
+    mask = length_mask(UNSORTED, 6)
+    given = state_parts(state), [*layer.parameters()]
+    read = partial(run_layer, layer, lengths=UNSORTED)
+    expected = values_and_gradients(read, inputs, *given)
+    inputs[~mask] = bad
+    results = values_and_gradients(read, inputs, *given)
+    assert all(map(torch.equal, results, expected))
+    of_inputs = results[1 + len(given[0])]
+    assert torch.equal((of_inputs != 0).all(dim=2), mask)
+    assert torch.equal((of_inputs != 0).any(dim=2), mask)
 
 
 @pytest.mark.parametrize(
@@ -221,8 +194,7 @@ def test_what_stands_in_the_padding_does_not_matter(layer):
 )
 @pytest.mark.parametrize("build", [LSTMScratch, nn.GRU])
 def test_what_wraps_a_layer_leaves_its_zeros_after_a_rows_length(wrap, build):
-    torch.manual_seed(0)
-    layer, inputs = wrap(build(4, 4)).double(), draw(6, 4, 4)
+    layer, inputs, _ = draw_case(inside(wrap, build))
     for module in layer.modules():
         if isinstance(module, nn.LayerNorm):
             nn.init.ones_(module.bias)  # as training leaves it: no longer 0
@@ -231,18 +203,9 @@ def test_what_wraps_a_layer_leaves_its_zeros_after_a_rows_length(wrap, build):
     assert torch.equal((outputs != 0).any(dim=2), length_mask(UNSORTED, 6))
 
 
-def test_no_gradient_reaches_the_padding(layer):
-    inputs = draw(6, 4, 3).requires_grad_()
-    outputs, last = run_layer(layer, inputs, None, UNSORTED)
-    loss = outputs.sum() + sum(part.square().sum() for part in parts_of(last))
-    loss.backward()
-    mask = length_mask(UNSORTED, 6)
-    assert torch.equal((inputs.grad != 0).all(dim=2), mask)
-    assert torch.equal((inputs.grad != 0).any(dim=2), mask)
-
-
-def test_without_lengths_every_row_goes_to_the_end(layer):
-    inputs = draw(6, 4, 3)
+@each_layer
+def test_without_lengths_every_row_goes_to_the_end(make):
+    layer, inputs, _ = draw_case(make)
     expected = layer(inputs)
     assert torch.equal(run_layer(layer, inputs)[0], expected[0])
     full = run_layer(layer, inputs, None, torch.full((4,), 6))
@@ -298,85 +261,58 @@ def test_without_lengths_all_of_every_row_is_reversed():
 
 # ---- Lengths that are none ----
 
-BAD_LENGTHS = [
-    (
-        torch.tensor([3, 0, 1]),
-        ValueError,
-        r"^row 1 has length 0; expected 1 to 6, the steps of the batch\. Leave out rows",
-    ),
-    (torch.tensor([3, 2, -1]), ValueError, "^row 2 has length -1; expected 1 to 6, "),
-    (torch.tensor([7, 2, 8]), ValueError, "^row 0 has length 7; expected 1 to 6, "),
-    (
-        torch.tensor([3, 2]),
-        ValueError,
-        r"^lengths have shape \(2,\); expected \(3,\), one for each row of the batch\.$",
-    ),
-    (torch.tensor([3, 2, 1, 1]), ValueError, r"shape \(4,\); expected \(3,\), one"),
-    (torch.tensor([[3, 2, 1]]), ValueError, r"shape \(1, 3\); expected \(3,\), one"),
-    (torch.tensor(3), ValueError, r"shape \(\); expected \(3,\), one for each row"),
-    (
-        torch.tensor([3.0, 2.0, 1.0]),
-        TypeError,
-        r"^lengths have dtype torch\.float32; expected torch\.int64\.$",
-    ),
-    (
-        torch.tensor([3, 2, 1], dtype=torch.int32),
-        TypeError,
-        r"^lengths have dtype torch\.int32; expected torch\.int64\.$",
-    ),
-    (
-        torch.ones(3, dtype=torch.int64, device="meta"),
-        ValueError,
-        r"^lengths are on device meta; expected the CPU, .* or use lengths\.cpu\(\)\.$",
-    ),
-]
-
 
 @pytest.mark.parametrize(
-    "check",
+    ("lengths", "message"),
     [
-        lambda lengths: check_lengths(lengths, 6, 3),
-        lambda lengths: run_layer(nn.GRU(2, 4), torch.zeros(6, 3, 2), None, lengths),
-        lambda lengths: run_layer(
-            both_ways(GRUScratch, 2, 4), torch.zeros(6, 3, 2), None, lengths
-        ),
+        ([3, 0, 1], r"row 1 has length 0; expected 1 to 6, .* Leave out rows"),
+        ([3, 2, -1], "row 2 has length -1; expected 1 to 6"),
+        ([7, 2, 8], "row 0 has length 7; expected 1 to 6"),
+        ([3, 2], r"lengths have shape \(2,\); expected \(3,\)"),
+        ([[3, 2, 1]], r"lengths have shape \(1, 3\); expected \(3,\)"),
+        (3, r"lengths have shape \(\); expected \(3,\)"),
     ],
-    ids=["check_lengths", "run_layer", "two directions"],
+    ids=["0", "below 0", "too long", "too few", "2-d", "a number"],
 )
+def test_lengths_that_do_not_fit_the_batch_are_refused(lengths, message):
+    with pytest.raises(ValueError, match=message):
+        require_lengths(torch.tensor(lengths), num_steps=6, batch=3)
+
+
+def test_lengths_are_whole_numbers_on_the_cpu():
+    lengths = torch.tensor([3, 2, 1])
+    with pytest.raises(TypeError, match=r"dtype torch\.float32; expected torch\.int64"):
+        require_lengths(lengths.float(), 6, 3)
+    with pytest.raises(ValueError, match=r"device meta; .* or use lengths\.cpu\(\)"):
+        require_lengths(lengths.to("meta"), 6, 3)
+
+
 @pytest.mark.parametrize(
-    ("lengths", "error", "message"),
-    BAD_LENGTHS,
-    ids=[
-        "0",
-        "below 0",
-        "too long",
-        "too few",
-        "too many",
-        "2-d",
-        "a number",
-        "float",
-        "int32",
-        "device",
-    ],
+    "make",
+    [GRUScratch, nn.GRU, partial(both_ways, GRUScratch), partial(deep, nn.GRU)],
+    ids=["ours", "PyTorch's", "both ways", "deep"],
 )
-def test_lengths_that_do_not_fit_the_batch_are_refused(check, lengths, error, message):
-    with pytest.raises(error, match=message):
-        check(lengths)
+def test_wrong_lengths_are_refused_whatever_reads(make):
+    lengths, ids = torch.tensor([3, 0, 1]), torch.zeros(6, 3, dtype=torch.int64)
+    with pytest.raises(ValueError, match="row 1 has length 0"):
+        run_layer(make(2, 4), torch.zeros(6, 3, 2), None, lengths)
+    with pytest.raises(ValueError, match="row 1 has length 0"):
+        Tagger(make(2, 4), 2, 2)(ids, lengths)
 
 
 @given(lists_of_lengths)
 def test_lengths_may_come_in_any_order(lengths):
-    check_lengths(torch.tensor(lengths), 6, len(lengths))
+    require_lengths(torch.tensor(lengths), 6, len(lengths))
 
 
 @pytest.mark.cuda
-def test_on_cuda_the_lengths_stay_on_the_cpu(layer):
-    inputs = draw(6, 4, 3)
-    expected = run_layer(layer, inputs, None, UNSORTED)
+@each_layer
+def test_on_cuda_the_lengths_stay_on_the_cpu(make):
+    layer, inputs, _ = draw_case(make)
+    expected, state = run_layer(layer, inputs, None, UNSORTED)
     outputs, last = run_layer(layer.cuda(), inputs.cuda(), None, UNSORTED)
     assert outputs.is_cuda
-    torch.testing.assert_close(outputs.cpu(), expected[0])
-    for part, other in zip(parts_of(last), parts_of(expected[1]), strict=True):
-        torch.testing.assert_close(part.cpu(), other)
+    torch.testing.assert_close(outputs.cpu(), expected)
+    torch.testing.assert_close(map_state(torch.Tensor.cpu, last), state)
     with pytest.raises(ValueError, match=r"^lengths are on device cuda"):
         run_layer(layer, inputs.cuda(), None, UNSORTED.cuda())

@@ -1,5 +1,4 @@
 import math
-import re
 from copy import copy
 
 import matplotlib.pyplot as plt
@@ -9,8 +8,10 @@ import torch
 from matplotlib.colors import to_hex
 
 from utils import plots
+from utils.history import History
+from utils.palette import PALETTE
 from utils.plots import (
-    PALETTE,
+    alignment_map,
     diagram,
     gate_map,
     ladder,
@@ -20,7 +21,6 @@ from utils.plots import (
     text_heatmap,
     use_style,
 )
-from utils.runs import History
 
 
 @pytest.fixture(autouse=True)
@@ -40,8 +40,12 @@ def color_of(artist):
     return to_hex(artist.get_color()).upper()
 
 
+def texts_of(labels):
+    return [label.get_text() for label in labels]
+
+
 def legend_of(ax):
-    return [text.get_text() for text in ax.get_legend().get_texts()]
+    return texts_of(ax.get_legend().get_texts())
 
 
 def test_the_style_has_a_transparent_ground_and_the_palettes_colors():
@@ -54,14 +58,11 @@ def test_the_style_has_a_transparent_ground_and_the_palettes_colors():
     assert set(colors) <= set(PALETTE.values())
 
 
+# ---- Training runs ----
+
+
 @pytest.mark.parametrize(
-    ("name", "key"),
-    [
-        ("RNN", "rnn"),
-        ("GRU from scratch", "gru"),
-        ("lstm", "lstm"),
-        ("GRU, two layers", "gru"),
-    ],
+    ("name", "key"), [("RNN", "rnn"), ("GRU from scratch", "gru"), ("lstm", "lstm")]
 )
 def test_a_networks_curves_have_its_color(history, name, key):
     ax = learning_curves({name: history})
@@ -79,20 +80,19 @@ def test_other_curves_have_the_colors_that_no_network_has(history):
         assert [color_of(line) for line in lines] == expected
 
 
-def test_learning_curves_draw_two_named_lines_a_run(history):
-    ax = learning_curves({"RNN": history, "my model": history})
-    assert legend_of(ax) == [
-        "RNN, training",
-        "RNN, held out",
-        "my model, training",
-        "my model, held out",
-    ]
-    assert ax.get_ylabel() == "perplexity"
+def test_learning_curves_are_two_named_lines_a_run(history):
+    ax = learning_curves({"RNN": history, "GRU": history})
+    names = ["RNN, training", "RNN, held out", "GRU, training", "GRU, held out"]
+    assert legend_of(ax) == names
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("update", "perplexity")
 
 
-def test_learning_curves_draw_into_given_axes(history):
-    ax = plt.subplots()[1]
-    assert learning_curves({"RNN": history}, ax) is ax
+def test_learning_curves_show_means_of_50_losses_and_the_scores():
+    losses = [math.log(4.0)] * 50 + [math.log(3.0)] * 10
+    training, held_out = learning_curves({"GRU": History(losses, [60], [5.0])}).lines
+    assert training.get_xdata().tolist() == [50, 60]
+    assert training.get_ydata() == pytest.approx([4.0, 3.0])
+    assert held_out.get_xydata().tolist() == [[60, 5.0]]
 
 
 def test_score_curves_show_the_scores_and_a_dotted_baseline(history):
@@ -108,42 +108,37 @@ def test_score_curves_show_the_scores_and_a_dotted_baseline(history):
 
 
 def test_runs_that_differ_in_their_seed_share_a_color_and_a_legend_entry(history):
-    names = ["GRU, seed 0", "my model, seed 0", "GRU, seed 1", "my model, seed 1"]
-    names += ["LSTM, bias 1, seed 0", "LSTM, bias 1, seed 1"]
-    names += ["another, seed 0", "another, seed 1"]
-    ax = score_curves({name: copy(history) for name in names}, 8.5, "error")
     groups = ["GRU", "my model", "LSTM, bias 1", "another"]
+    runs = {f"{name}, seed {n}": copy(history) for n in (0, 1) for name in groups}
+    ax = score_curves(runs, 8.5, "error")
     assert legend_of(ax) == [*groups, "no memory"]
-    names.sort(key=lambda name: groups.index(name.rpartition(", seed")[0]))
-    colors = dict(zip(names, map(color_of, ax.lines), strict=False))
-    assert colors["GRU, seed 0"] == colors["GRU, seed 1"] == PALETTE["gru"]
-    assert colors["LSTM, bias 1, seed 0"] == colors["LSTM, bias 1, seed 1"]
-    assert colors["LSTM, bias 1, seed 1"] == PALETTE["lstm"]
-    assert colors["my model, seed 0"] == colors["my model, seed 1"] == PALETTE["accent"]
-    assert colors["another, seed 0"] == colors["another, seed 1"] == PALETTE["alarm"]
+    # The runs of a group are drawn one after the other.
+    keys = [key for key in ("gru", "accent", "lstm", "alarm") for _ in (0, 1)]
+    expected = [PALETTE[key] for key in [*keys, "baseline"]]
+    assert [color_of(line) for line in ax.lines] == expected
 
 
-@pytest.mark.parametrize(
-    "curve", [[1.0, 0.5, 0.25], torch.tensor([1.0, 0.5, 0.25])], ids=["list", "tensor"]
-)
-def test_lag_curves_are_drawn_from_lag_0_on(curve):
-    ax = lag_curves({"LSTM, bias 1": curve, "RNN": [1.0]})
+# ---- Gradients and gates ----
+
+
+@pytest.mark.parametrize("kind", [list, torch.tensor])
+def test_lag_curves_are_drawn_from_lag_0_on(kind):
+    ax = lag_curves({"LSTM, bias 1": kind([1.0, 0.5, 0.25]), "RNN": [1.0]})
     first, second, one = ax.lines
     assert first.get_xydata().tolist() == [[0, 1], [1, 0.5], [2, 0.25]]
-    assert [color_of(line) for line in (first, second)] == [
-        PALETTE["lstm"],
-        PALETTE["rnn"],
-    ]
+    assert color_of(first) == PALETTE["lstm"]
+    assert color_of(second) == PALETTE["rnn"]
     assert set(one.get_ydata()) == {1}
     assert ax.get_yscale() == "log"
-    assert ax.get_xlabel() == "lag in steps"
-    assert ax.get_ylabel() == "gradient, relative to lag 0"
+    labels = ax.get_xlabel(), ax.get_ylabel()
+    assert labels == ("lag in steps", "gradient, relative to lag 0")
     assert legend_of(ax) == ["LSTM, bias 1", "RNN"]
 
 
-def test_lag_curves_draw_into_given_axes():
+def test_curves_are_drawn_into_given_axes(history):
     ax = plt.subplots()[1]
     assert lag_curves({"RNN": [1.0, 0.5]}, ax) is ax
+    assert learning_curves({"RNN": history}, ax) is ax
 
 
 @pytest.mark.parametrize("gap", [0.0, math.nan, math.inf])
@@ -161,12 +156,11 @@ GATES = torch.tensor([[0.1, 1.0, 0.5], [0.3, 0.6, 0.2], [0.2, 0.8, 0.3]])
 
 
 def test_a_gate_map_has_a_panel_for_each_gate_and_a_column_for_each_character():
-    figure = gate_map("a b", {"reset gate": GATES, "update gate": 1 - GATES})
+    figure = gate_map("a \n", {"reset gate": GATES, "update gate": 1 - GATES})
     *panels, bar = figure.axes
     assert [ax.get_title() for ax in panels] == ["reset gate", "update gate"]
     assert bar.get_ylabel() == "0: closed, 1: open"
-    labels = [label.get_text() for label in panels[-1].get_xticklabels()]
-    assert labels == ["a", "␣", "b"]
+    assert texts_of(panels[-1].get_xticklabels()) == ["a", "␣", "↵"]
     assert panels[-1].get_xticks().tolist() == [0, 1, 2]
     assert all(ax.images[0].get_clim() == (0, 1) for ax in panels)
 
@@ -177,11 +171,6 @@ def test_a_gate_map_has_the_unit_that_is_open_most_on_top():
     expected = GATES[:, [1, 2, 0]].t()
     torch.testing.assert_close(torch.tensor(gate.data), expected)
     torch.testing.assert_close(torch.tensor(complement.data), 1 - expected.flip(0))
-
-
-def test_a_gate_map_shows_a_newline():
-    labels = gate_map("\n\nc", {"gate": GATES}).axes[0].get_xticklabels()
-    assert [label.get_text() for label in labels] == ["↵", "↵", "c"]
 
 
 @pytest.mark.parametrize(
@@ -198,60 +187,61 @@ def test_a_gate_map_goes_from_clear_to_full_color(settings, key):
 def test_a_gate_map_takes_gates_that_are_part_of_a_graph():
     gates = GATES.clone().requires_grad_()
     for part in ({"leaf": gates}, {"product": gates * 1}):
-        image = gate_map("abc", part).axes[0].images[0]
-        torch.testing.assert_close(
-            torch.tensor(image.get_array().data), GATES[:, [1, 2, 0]].t()
-        )
-
-
-@pytest.mark.parametrize("shape", [(2, 4), (3,), (3, 1, 4), (3, 0)], ids=str)
-def test_a_gate_without_a_row_for_each_character_is_refused(shape):
-    with pytest.raises(
-        ValueError,
-        match=rf"update gate has shape {re.escape(str(shape))}; "
-        r"expected \(3, num_hiddens\), a row for each of the 3 characters",
-    ):
-        gate_map("abc", {"reset gate": GATES, "update gate": torch.zeros(shape)})
-    assert plt.get_fignums() == []
+        shown = gate_map("abc", part).axes[0].images[0].get_array().data
+        torch.testing.assert_close(torch.tensor(shown), GATES[:, [1, 2, 0]].t())
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "shown"),
+    ("gate", "message"),
     [
-        (-0.5, 1, "-0.5 to 1"),
-        (0, 1.25, "0 to 1.25"),
-        (-3, 3, "-3 to 3"),
-        (math.nan, 1, "nan to nan"),
+        (torch.zeros(2, 4), r"shape \(2, 4\); expected \(3, num_hiddens\), a row for"),
+        (torch.zeros(3), r"shape \(3,\); expected"),
+        (torch.zeros(3, 0), r"shape \(3, 0\); expected"),
+        (torch.tensor([[-0.5], [0], [1]]), "values from -0.5 to 1; expected 0 to 1"),
+        (torch.tensor([[0], [0], [1.25]]), "values from 0 to 1.25; expected"),
+        (torch.tensor([[0], [1], [math.nan]]), "values from nan to nan; expected"),
     ],
+    ids=["rows", "dimensions", "no unit", "below 0", "above 1", "nan"],
 )
-def test_values_that_no_gate_has_are_refused(low, high, shown):
-    with pytest.raises(
-        ValueError, match=f"reset gate has values from {shown}; expected 0 to 1"
-    ):
-        gate_map("ab", {"reset gate": torch.tensor([[low], [high]])})
+def test_what_is_no_gate_is_refused_by_its_name(gate, message):
+    with pytest.raises(ValueError, match=f"^update gate has {message}"):
+        gate_map("abc", {"reset gate": GATES, "update gate": gate})
     assert plt.get_fignums() == []
+
+
+def test_an_alignment_map_has_a_row_for_each_character_written():
+    weights = torch.eye(2, 3)
+    ax = alignment_map("a b", "xy", weights)
+    assert ax.images[0].get_array().tolist() == weights.tolist()
+    assert texts_of(ax.get_xticklabels()) == ["a", "␣", "b"]
+    assert texts_of(ax.get_yticklabels()) == ["x", "y"]
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        (torch.zeros(3, 2), r"weights have shape \(3, 2\); expected \(2, 3\)"),
+        (torch.full((2, 3), 1.5), "weights has values from 1.5 to 1.5; expected 0 to"),
+    ],
+    ids=["shape", "values"],
+)
+def test_an_alignment_map_refuses_other_weights(weights, message):
+    with pytest.raises(ValueError, match=message):
+        alignment_map("a b", "xy", weights)
+
+
+# ---- Perplexities, texts and drawings ----
 
 
 def test_a_ladder_has_the_worst_on_top_and_starts_at_1():
     ax = ladder({"GRU": 4.0, "uniform": 27.0, "bigram": 9.0}, {"GRU": "gru"})
     assert [bar.get_width() for bar in ax.patches] == [4.0, 9.0, 27.0]
-    assert [label.get_text() for label in ax.get_yticklabels()] == [
-        "GRU",
-        "bigram",
-        "uniform",
-    ]
+    colors = [to_hex(bar.get_facecolor()).upper() for bar in ax.patches]
+    assert colors == [PALETTE["gru"], PALETTE["baseline"], PALETTE["baseline"]]
+    assert texts_of(ax.get_yticklabels()) == ["GRU", "bigram", "uniform"]
     assert ax.get_xscale() == "log"
     assert ax.get_xlim()[0] == 1
-    assert [label.get_text() for label in ax.texts] == ["4.00", "9.00", "27.00"]
-
-
-def test_a_ladder_colors_networks_and_leaves_baselines_gray():
-    ax = ladder({"GRU": 4.0, "uniform": 27.0}, {"GRU": "gru"})
-    colors = [to_hex(bar.get_facecolor()).upper() for bar in ax.patches]
-    assert colors == [PALETTE["gru"], PALETTE["baseline"]]
-
-
-def test_a_ladder_of_one_rung_is_drawn():
+    assert texts_of(ax.texts) == ["4.00", "9.00", "27.00"]
     assert len(ladder({"perfect": 1.0}).patches) == 1
 
 
@@ -275,10 +265,9 @@ def test_a_heatmap_escapes_what_html_would_read():
     assert "<script" not in page
 
 
-@pytest.mark.parametrize("values", [[], [0.1], [0.1] * 3])
-def test_a_heatmap_without_one_value_a_character_is_refused(values):
-    with pytest.raises(ValueError, match=f"2 characters but {len(values)} values"):
-        text_heatmap("ab", values, "unit")
+def test_a_heatmap_without_one_value_a_character_is_refused():
+    with pytest.raises(ValueError, match="2 characters but 3 values; expected one val"):
+        text_heatmap("ab", [0.1] * 3, "unit")
 
 
 @pytest.fixture
@@ -295,30 +284,5 @@ def test_a_diagram_is_shown_inline():
 
 @pytest.mark.usefixtures("figures")
 def test_an_unknown_diagram_is_refused_and_the_known_ones_are_named():
-    with pytest.raises(
-        ValueError, match="no drawing is called 'cel'; expected one of cell, unrolled"
-    ):
+    with pytest.raises(ValueError, match="'cel'; expected one of cell, unrolled"):
         diagram("cel")
-
-
-def test_an_alignment_map_has_a_row_for_each_character_written():
-    weights = torch.eye(2, 3)
-    ax = plots.alignment_map("a b", "xy", weights)
-    assert ax.images[0].get_array().tolist() == weights.tolist()
-    assert [label.get_text() for label in ax.get_xticklabels()] == ["a", "␣", "b"]
-    assert [label.get_text() for label in ax.get_yticklabels()] == ["x", "y"]
-
-
-@pytest.mark.parametrize(
-    ("weights", "message"),
-    [
-        (torch.zeros(3, 2), r"weights have shape \(3, 2\); expected \(2, 3\)"),
-        (
-            torch.full((2, 3), 1.5),
-            "weights has values from 1.5 to 1.5; expected 0 to 1",
-        ),
-    ],
-)
-def test_an_alignment_map_refuses_other_weights(weights, message):
-    with pytest.raises(ValueError, match=message):
-        plots.alignment_map("a b", "xy", weights)

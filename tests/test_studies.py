@@ -1,209 +1,167 @@
-"""The stored measurements are whole, and bear what the chapters and assignments say."""
+"""The studies: what they train can be trained again, and being killed costs nothing."""
 
-import itertools
 import json
-import statistics
-from collections import defaultdict
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
 
+import pandas as pd
 import pytest
 
-from tools import ablation_study, date_study, depth_study, grid_study, results
-from tools.__main__ import parser
-from tools.date_study import SETTINGS
-from tools.depth_study import EQUAL_PARAMETERS, EQUAL_WIDTH, RATES, REMEDIES, Stack
+from tests.data.stored import stored
+from tools import __main__ as command_line
+from tools.notebook import ROOT, definitions, load, save, study_code
+from tools.studies import ablation, common, dates, depth, grid, texts
 
 
-def stored(name):
-    return json.loads(results.target(name).read_text(encoding="utf-8"))
-
-
-def stack_of(run):
-    return Stack(*(run[field] for field in Stack._fields))
-
-
-@pytest.fixture(scope="module")
-def perplexities():
-    """Return the perplexities of all seeds by stack and learning rate."""
-    found = defaultdict(list)
-    for run in stored("depth")["runs"]:
-        found[stack_of(run), run["lr"]].append(run["perplexity"])
-    return found
-
-
-def best(perplexities, stack):
-    """Return the perplexities of all seeds at the rate with the lowest mean."""
-    return min((perplexities[stack, lr] for lr in RATES), key=statistics.mean)
+def unheard(step, value):
+    """Take a report of a study that nobody listens to."""
 
 
 @pytest.mark.parametrize(
     ("words", "expected"),
-    [
-        ([], ["time_machine", "depth", "dates", "ablation", "grid", "searches"]),
-        (["depth"], ["depth"]),
-        (["dates"], ["dates"]),
-        (["grid"], ["grid"]),
-    ],
-    ids=["all", "depth", "dates", "grid"],
+    [([], list(command_line.STUDIES)), *(([s], [s]) for s in command_line.STUDIES)],
+    ids=["all", *command_line.STUDIES],
 )
 def test_the_command_measures_what_it_is_asked_for(words, expected, monkeypatch):
-    written = []
-    monkeypatch.setattr(results, "write", lambda study: written.extend(study))
-    monkeypatch.setattr(results, "measure", lambda: ["time_machine"])
-    monkeypatch.setattr(depth_study, "measure", lambda: ["depth"])
-    monkeypatch.setattr(date_study, "measure", lambda: ["dates"])
-    monkeypatch.setattr(ablation_study, "measure", lambda: ["ablation"])
-    monkeypatch.setattr(grid_study, "measure", lambda: ["grid"])
-    monkeypatch.setattr(grid_study, "measure_searches", lambda: ["searches"])
-    arguments = parser().parse_args(["results", *words])
+    modules = {"ablation": ablation, "dates": dates, "depth": depth, "texts": texts}
+    for name, module in modules.items():
+        monkeypatch.setattr(module, "measure", name)
+    monkeypatch.setattr(grid, "measure", "grid")
+    monkeypatch.setattr(grid, "measure_searches", "searches")
+    measured = []
+    monkeypatch.setattr(common, "write", lambda *call: measured.append(call) or [])
+    arguments = command_line.parser().parse_args(["results", *words])
     assert arguments.function(arguments) == 0
-    assert written == expected
+    assert measured == [(name, common.FULL) for name in expected]
 
 
-def test_an_unknown_study_is_refused(capsys):
-    with pytest.raises(SystemExit):
-        parser().parse_args(["results", "speed"])
-    assert "invalid choice: 'speed'" in capsys.readouterr().err
+def test_a_reduced_study_is_written_elsewhere(tmp_path):
+    scale = common.reduced(tmp_path)
+    assert (scale.results, scale.updates(1200), scale.updates(4)) == (tmp_path, 12, 2)
+    assert scale.some("abc") == "ab"
+    assert common.FULL.some("abc") == "abc"
+    assert common.FULL.updates(1200) == 1200
 
 
-@pytest.mark.parametrize("name", ["depth", "dates", "ablation", "grid", "searches"])
-def test_a_study_says_how_and_where_it_was_measured(name):
-    assert {"text", "command", "machine", "torch", "recipe"} <= stored(name).keys()
+@pytest.mark.parametrize("network", texts.EQUAL_WIDTH, ids=lambda n: n.network)
+def test_a_network_reaches_its_score_on_the_time_machine_again(network):
+    try:
+        common.corpus(common.OTHER_TEXT)
+    except ConnectionError as error:
+        pytest.skip(f"The Time Machine is not here: {str(error).splitlines()[0]}")
+    runs = stored(common.OTHER_TEXT)["runs"]
+    run = next(r for r in runs if r["network"] == network.network and r["seed"] == 0)
+    again = texts.train_network(run | {"text": common.OTHER_TEXT}, unheard)
+    assert again["parameters"] == run["parameters"]
+    assert again["perplexity"] == pytest.approx(run["perplexity"], abs=0.1)
 
 
-def test_every_stack_was_trained_at_every_rate_with_every_seed(perplexities):
-    stacks = EQUAL_WIDTH + EQUAL_PARAMETERS + REMEDIES
-    assert perplexities.keys() == {(stack, lr) for stack in stacks for lr in RATES}
-    assert {len(scores) for scores in perplexities.values()} == {len(results.SEEDS)}
+def test_a_run_of_the_depth_study_can_be_repeated():
+    run = stored("depth")["runs"][9]
+    assert (run["num_layers"], run["lr"], run["seed"]) == (1, 0.016, 0)
+    again = depth.train_stack(run, unheard)
+    assert again["parameters"] == run["parameters"]
+    assert again["perplexity"] == pytest.approx(run["perplexity"], rel=0.02)
 
 
-def test_equal_parameters_are_equal_within_1_percent():
-    counts = {
-        stack_of(r): r["parameters"]
-        for r in stored("depth")["runs"]
-        if stack_of(r) in (*EQUAL_PARAMETERS, Stack(6, 64))
-    }
-    assert max(counts.values()) <= 1.01 * min(counts.values())
-
-
-def test_two_layers_beat_one_at_equal_parameters_with_every_seed(perplexities):
-    one, two = (best(perplexities, stack) for stack in EQUAL_PARAMETERS)
-    assert max(two) < min(one)
-
-
-def test_six_plain_layers_fail_and_each_remedy_mends_them(perplexities):
-    plain = best(perplexities, Stack(6, 64))
-    assert max(plain) > 15
-    for remedy in REMEDIES[1:4]:
-        assert max(best(perplexities, remedy)) < 4
-
-
-def test_a_run_of_the_depth_study_can_be_repeated(perplexities):
-    again = depth_study.train_stack(
-        Stack(1, 64), 0.016, results.load(results.CHOSEN_ON), seed=0
-    )
-    assert again["perplexity"] == pytest.approx(
-        perplexities[Stack(1, 64), 0.016][0], rel=0.02
-    )
-
-
-def date_runs(setting):
-    return [
-        run
-        for run in stored("dates")["runs"]
-        if all(run[field] == value for field, value in setting._asdict().items())
+def test_the_best_setting_of_each_network_is_that_with_the_lowest_mean():
+    keys = [*texts.CHOICES, "seed", "perplexity"]
+    rows = [
+        ("GRU", 9, 0.1, 0.0, 0, 5.0),
+        ("GRU", 9, 0.1, 0.0, 1, 4.0),
+        ("GRU", 9, 0.2, 0.0, 0, 3.0),
+        ("GRU", 9, 0.2, 0.0, 1, 7.0),
+        ("RNN", 9, 0.2, 0.5, 0, 9.0),
     ]
+    table = pd.DataFrame(rows, columns=keys)
+    assert texts.best(table).to_dict("list") == table.iloc[[0, 1, 4]].to_dict("list")
 
 
-def share(run, keep):
-    """Return the share of right lines in the groups that ``keep`` accepts."""
-    kept = [group for group in run["groups"] if keep(group)]
-    return sum(g["right"] for g in kept) / sum(g["lines"] for g in kept)
-
-
-def test_every_decoder_was_trained_with_every_seed():
-    for setting in SETTINGS:
-        assert [run["seed"] for run in date_runs(setting)] == list(results.SEEDS)
-
-
-def test_attention_is_compared_at_equal_parameters_too():
-    (context,), (attention,) = (
-        {run["parameters"] for run in date_runs(setting)}
-        for setting in (SETTINGS[1], SETTINGS[-1])
-    )
-    assert context == pytest.approx(attention, rel=0.01)
-
-
-def test_attention_is_right_on_99_of_100_lines_with_held_out_days():
-    runs = date_runs(SETTINGS[-1])
-    assert min(run["exact_match"] for run in runs) >= 0.99
-    for run in runs:
-        assert share(run, lambda group: True) == pytest.approx(run["exact_match"])
-
-
-@pytest.mark.parametrize(
-    "keep",
-    [lambda group: group["length"] == "45-109", lambda group: group["dates"] == 2],
-    ids=["the longest lines", "two dates"],
-)
-def test_attention_beats_the_context_alone(keep):
-    attention = [share(run, keep) for run in date_runs(SETTINGS[-1])]
-    for setting in SETTINGS[:-1]:
-        assert min(attention) > max(share(run, keep) for run in date_runs(setting))
+def test_the_best_rate_is_chosen_for_each_cell_and_task():
+    keys = ["cell", "task", "lr", "seed", "score"]
+    rows = [("GRU", "text", 0.1, 0, 2.0), ("GRU", "text", 0.2, 0, 1.0)]
+    rows += [("GRU", "adding", 0.1, 0, 0.5), ("GRU", "adding", 0.2, 0, float("nan"))]
+    chosen = ablation.best_rates(pd.DataFrame(rows, columns=keys))
+    assert [row["lr"] for row in chosen] == [0.2, 0.1]
 
 
 def test_the_groups_of_the_date_study_count_every_line_once():
-    train_days, held_out, new_formats, _ = date_study.data()
+    train_days, held_out, new_formats, _ = dates.data()
     right = [len(line) < 12 for line, _ in held_out]
-    found = date_study.groups(held_out, right)
+    found = dates.groups(held_out, right)
     assert sum(group["lines"] for group in found) == len(held_out)
     assert sum(group["right"] for group in found) == sum(right)
     assert {group["length"] for group in found if group["right"]} == {"0-11"}
-    assert sum(g["lines"] for g in found if g["dates"] == 2) == sum(
-        "/" in target for _, target in held_out
-    )
+    with_two = sum("/" in target for _, target in held_out)
+    assert sum(g["lines"] for g in found if g["dates"] == 2) == with_two
     assert len(new_formats) == 8
     assert not {target for _, target in held_out} & {d.isoformat() for d in train_days}
 
 
-def test_every_gate_was_trained_on_both_tasks_with_every_seed():
-    study = stored("ablation")
-    chosen = defaultdict(list)
-    for run in study["runs"]:
-        chosen[run["task"], run["cell"]].append((run["lr"], run["seed"]))
-    assert len(chosen) == 16
-    for (task, cell), runs in chosen.items():
-        tried = {
-            run["score"]: run["lr"]
-            for run in study["tried"]
-            if (run["task"], run["cell"]) == (task, cell)
-        }
-        best = tried[min(tried)]
-        assert sorted(runs) == [(best, seed) for seed in ablation_study.SEEDS]
+def test_cells_tagged_study_are_run_and_no_others(tmp_path):
+    page = load(ROOT / "chapters/exercises/gate_ablation/gate_ablation.ipynb")
+    page.cells = [cell for cell in page.cells if cell.cell_type == "code"][:3]
+    for cell, source, tags in zip(
+        page.cells,
+        ("BASE = 2", "raise RuntimeError", "def double(x):\n    return BASE * x"),
+        (["study"], ["setup"], ["study", "hide-input"]),
+        strict=True,
+    ):
+        cell.source, cell.metadata = source, cell.metadata | {"tags": tags}
+    save(page, tmp_path / "page.ipynb")
+    defined = definitions(tmp_path / "page.ipynb")
+    assert defined["double"](4) == 8
+    assert defined["__name__"] == "page"
+    code = study_code(tmp_path / "page.ipynb")
+    assert code == "BASE = 2\n\ndef double(x):\n    return BASE * x"
 
 
-def test_the_stored_grid_has_every_setting_once():
-    settings = stored("grid")["settings"]
-    keys = [(s["num_steps"], s["num_hiddens"], s["lr"]) for s in settings]
-    sizes = (8, 16, 32, 64, 128)
-    expected = itertools.product(sizes, sizes, (0.01, 0.1, 1.0, 10.0))
-    assert sorted(keys) == sorted(expected)
-    assert {s["state"] for s in settings} == {"finished", "diverged"}
-    for setting in settings:
-        assert (setting["perplexity"] is None) == (setting["state"] == "diverged")
-        assert setting["text"].startswith("the ")
+@pytest.mark.parametrize("name", ["ablation", "grid", "searches", "dates"])
+def test_a_study_runs_from_end_to_end(name, tmp_path, monkeypatch):
+    for module in (ablation, dates, grid):
+        monkeypatch.setattr(module, "WORKERS", 1)  # fresh processes take their time
+    monkeypatch.setattr(grid, "compare_workers", lambda train, sample: {})
+    arguments = ["results", name, "--reduced", str(tmp_path)]
+    arguments = command_line.parser().parse_args(arguments)
+    assert arguments.function(arguments) == 0
+    results, full = json.loads((tmp_path / f"{name}.json").read_text()), stored(name)
+    assert results.keys() == full.keys()
+    for key, value in results.items():
+        if isinstance(value, list):
+            assert value[0].keys() == full[key][0].keys()
 
 
-def test_two_workers_trained_the_grid_faster_than_one_process():
-    grid = stored("grid")
-    assert grid["workers"]["ratio"] >= 1.5
-    assert sum(s["seconds"] for s in grid["settings"]) / 2 < 20 * 60
+def test_workers_are_compared_with_one_process():
+    def objective(setting, report):
+        return {"perplexity": setting["a"]}
+
+    gain = grid.compare_workers(objective, [{"a": 1}, {"a": 2}])
+    assert gain["settings"] == 2
+    took = gain["seconds, 1 process"] / gain[f"seconds, {grid.WORKERS} workers"]
+    assert gain["ratio"] == pytest.approx(took, abs=0.02)
 
 
-def test_every_search_spent_the_budget_of_the_grid():
-    spent = defaultdict(int)
-    for run in stored("searches")["runs"]:
-        spent[run["search"], run["seed"]] += run["steps"]
-    searches = itertools.product(grid_study.SEARCHES, grid_study.SEEDS)
-    assert spent.keys() == set(searches)
-    for epochs in spent.values():
-        assert 400 <= epochs < 404
+def measure_depth(folder):
+    """Start the depth study at a small scale; return the process, a group's first."""
+    command = [sys.executable, "-m", "tools", "results", "depth", "--reduced", folder]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+    return subprocess.Popen(command, cwd=ROOT, start_new_session=True, **quiet)
+
+
+def test_a_study_that_is_killed_three_times_ends_with_the_same_rows(tmp_path):
+    whole, killed = measure_depth(tmp_path / "whole"), tmp_path / "killed"
+    assert whole.wait() == 0, whole.stderr.read()
+    moments = random.Random(time.time_ns())
+    for _ in range(3):
+        study = measure_depth(killed)
+        time.sleep(moments.uniform(2, 20))
+        os.killpg(study.pid, signal.SIGKILL)
+        study.wait()
+    last = measure_depth(killed)
+    assert last.wait() == 0, last.stderr.read()
+    texts = [(f / "depth.json").read_text() for f in (tmp_path / "whole", killed)]
+    assert texts[0] == texts[1]

@@ -23,13 +23,13 @@ from hypothesis import strategies as st
 
 import utils
 import utils.sweep
+from utils.history import DivergenceError, History
 from utils.progress import progress_bar
 from utils.sweep import Study, grid
 from utils.sweep.database import Trials
 from utils.sweep.interrupts import Interrupts
 from utils.sweep.plans import key_of
 from utils.sweep.processes import Crew
-from utils.training import DivergenceError, History
 
 ROOT = Path(utils.__file__).parents[1]
 SPACE = {

@@ -5,16 +5,15 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
-from nbclient.exceptions import (
-    CellExecutionError,
-    CellTimeoutError,
-    DeadKernelError,
-)
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
 from tools import assignments, export, notebook, repository
 from tools.lint import lint
+
+STUDIES = ("texts", "depth", "dates", "ablation", "grid", "searches")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -24,10 +23,8 @@ def run(arguments: argparse.Namespace) -> int:
         try:
             notebook.execute(path)
         except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
-            print(
-                f"{path}: a cell failed; the file is as it was.\n{error}",
-                file=sys.stderr,
-            )
+            failed = f"{path}: a cell failed; the file is as it was.\n{error}"
+            print(failed, file=sys.stderr)
             return 1
         print(f"{path}: {time.perf_counter() - started:.0f} s", flush=True)
     return 0
@@ -41,28 +38,15 @@ def run_export(arguments: argparse.Namespace) -> int:
 
 def run_setup(arguments: argparse.Namespace) -> int:
     """Write (or check) the setup cells."""
-    check = arguments.check
-    paths = (
-        repository.outdated_setup_cells() if check else repository.write_setup_cells()
-    )
-    return _report(paths, check)
-
-
-def _report(paths: list[Path], check: bool) -> int:
-    for path in paths:
-        print(
-            f"{path.relative_to(notebook.ROOT)}: {'out of date, run `make notebooks`' if check else 'written'}"
-        )
-    return int(check and bool(paths))
+    if arguments.check:
+        return _report(repository.outdated_setup_cells(), check=True)
+    return _report(repository.write_setup_cells(), check=False)
 
 
 def run_lint(arguments: argparse.Namespace) -> int:
     """Lint notebooks."""
-    faults = [
-        fault
-        for path in arguments.notebooks or notebook.notebooks()
-        for fault in lint(path)
-    ]
+    paths = arguments.notebooks or notebook.notebooks()
+    faults = [fault for path in paths for fault in lint(path)]
     print("\n".join(faults or ["notebooks: nothing to mend"]))
     return int(bool(faults))
 
@@ -72,25 +56,23 @@ def run_repo(arguments: argparse.Namespace) -> int:
     return _report(repository.move_to(arguments.url), check=False)
 
 
-STUDIES = ("texts", "depth", "dates", "ablation", "grid", "searches")
-
-
 def run_results(arguments: argparse.Namespace) -> int:
     """Measure what the chapters quote and write book/results."""
     # They import PyTorch, which the other commands need not wait for.
-    from tools import ablation_study, date_study, depth_study, grid_study, results
+    from tools.studies import ablation, common, dates, depth, grid, texts
 
-    measures = (
-        results.measure,
-        depth_study.measure,
-        date_study.measure,
-        ablation_study.measure,
-        grid_study.measure,
-        grid_study.measure_searches,
-    )
-    chosen = dict(zip(STUDIES, measures, strict=True))
+    measures = {
+        "texts": texts.measure,
+        "depth": depth.measure,
+        "dates": dates.measure,
+        "ablation": ablation.measure,
+        "grid": grid.measure,
+        "searches": grid.measure_searches,
+    }
+    scale = common.reduced(arguments.reduced) if arguments.reduced else common.FULL
     for name in [arguments.study] if arguments.study else STUDIES:
-        results.write(chosen[name]())
+        for path in common.write(measures[name], scale):
+            print(f"{path}: written")
     return 0
 
 
@@ -101,27 +83,19 @@ def run_assignments(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def run_grade(arguments: argparse.Namespace) -> int:
-    """Grade what students handed in."""
-    from tools.grading.grade import grade
-
-    grade(
-        arguments.submissions,
-        arguments.grades,
-        assignment=arguments.assignment,
-        roster=arguments.roster,
-        sources=arguments.sources,
-        unsafe=arguments.unsafe,
-    )
-    return 0
-
-
 def run_screenshot(_: argparse.Namespace) -> int:
     """Photograph the built book for the README."""
     from tools import browser
 
     print(browser.screenshot())
     return 0
+
+
+def _report(paths: Iterable[Path], check: bool) -> int:
+    state = "out of date, run `make notebooks`" if check else "written"
+    for path in paths:
+        print(f"{path.relative_to(notebook.ROOT)}: {state}")
+    return int(check and bool(paths))
 
 
 def parser() -> argparse.ArgumentParser:
@@ -136,84 +110,36 @@ def parser() -> argparse.ArgumentParser:
         command.set_defaults(function=function)
         return command
 
-    paths = {"nargs": "*", "type": Path, "metavar": "NOTEBOOK", "help": "default: all"}
+    notebooks = {"nargs": "*", "type": Path, "metavar": "NOTEBOOK"}
+    check = {"action": "store_true", "help": "write nothing; exit 1 if it is needed"}
+    folder = {"type": Path, "metavar": "FOLDER"}
+
+    command = add("run", run, "run notebooks in place, on the CPU, and normalize them")
+    command.add_argument("notebooks", help="default: all", **notebooks)
+    command = add("export", run_export, "write the cells tagged `export` to utils/")
+    command.add_argument("--check", **check)
+    command = add("setup", run_setup, "write the setup cell of every notebook")
+    command.add_argument("--check", **check)
+    command = add("lint", run_lint, "check the rules for notebooks")
+    command.add_argument("notebooks", help="default: all", **notebooks)
+    command = add("repo", run_repo, "change the repository's address everywhere")
+    command.add_argument("url")
+    command = add("results", run_results, "measure what is quoted: book/results/*.json")
+    text = f"one of {', '.join(STUDIES)} (default: all); `texts` needs The Time Machine"
+    command.add_argument(
+        "study", nargs="?", choices=STUDIES, metavar="STUDY", help=text
+    )
+    text = "carry out a little of each study, and write to FOLDER instead"
+    command.add_argument("--reduced", help=text, **folder)
+    command = add("assignments", run_assignments, "write all student versions")
+    text = "the assignments, NAME/NAME.ipynb each (default: chapters/exercises)"
+    command.add_argument(
+        "--sources", default=assignments.EXERCISES, help=text, **folder
+    )
+    text = "where to write them (default: _build/assignments)"
+    command.add_argument("--target", default=assignments.RELEASES, help=text, **folder)
     add(
-        "run", run, "run notebooks in place, on the CPU, and normalize them"
-    ).add_argument("notebooks", **paths)
-    check = {
-        "action": "store_true",
-        "help": "change nothing; exit 1 if something is out of date",
-    }
-    add("export", run_export, "write the cells tagged `export` to utils/").add_argument(
-        "--check", **check
-    )
-    add(
-        "setup", run_setup, "write the setup cell of every notebook from _config.yml"
-    ).add_argument("--check", **check)
-    add("lint", run_lint, "check the rules for notebooks").add_argument(
-        "notebooks", **paths
-    )
-    add("repo", run_repo, "change the repository's address everywhere").add_argument(
-        "url"
-    )
-    add(
-        "results",
-        run_results,
-        "measure what the chapters quote and write book/results/*.json (`texts` needs The Time Machine)",
-    ).add_argument(
-        "study", nargs="?", choices=STUDIES, metavar="STUDY", help="default: all"
-    )
-    sources = {
-        "type": Path,
-        "default": assignments.EXERCISES,
-        "metavar": "FOLDER",
-        "help": "the assignments, NAME/NAME.ipynb each (default: chapters/exercises)",
-    }
-    releases = add(
-        "assignments", run_assignments, "write the student versions of all assignments"
-    )
-    releases.add_argument("--sources", **sources)
-    releases.add_argument(
-        "--target",
-        type=Path,
-        default=assignments.RELEASES,
-        metavar="FOLDER",
-        help="where to write them (default: _build/assignments)",
-    )
-    grades = add("grade", run_grade, "grade a folder of submissions")
-    grades.add_argument(
-        "submissions",
-        type=Path,
-        help="a folder or .zip file with downloads as they come",
-    )
-    grades.add_argument("--sources", **sources)
-    grades.add_argument(
-        "--assignment",
-        metavar="NAME",
-        help="which one (default: the one that most files are of)",
-    )
-    grades.add_argument(
-        "--roster",
-        type=Path,
-        metavar="CSV",
-        help="the class list, with columns id, name and email",
-    )
-    grades.add_argument(
-        "--grades",
-        type=Path,
-        default=Path("grades"),
-        metavar="FOLDER",
-        help="gradebook, tables and feedback pages (default: grades)",
-    )
-    grades.add_argument(
-        "--unsafe",
-        action="store_true",
-        help="run submissions without a sandbox, with access to all your files",
-    )
-    add(
-        "screenshot",
-        run_screenshot,
-        "photograph the built book into book/figures/screenshot.png",
+        "screenshot", run_screenshot, "photograph the book: book/figures/screenshot.png"
     )
     return main
 

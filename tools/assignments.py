@@ -1,4 +1,4 @@
-"""The assignments: one source notebook each, and the student version that is made from it."""
+"""The assignments: a source notebook each, and the student version made from it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,10 @@ def sources(folder: Path = EXERCISES) -> dict[str, Path]:
 
 
 def kind(cell: NotebookNode) -> str:
-    """Return what a cell is to the grader: solution, tests, hidden tests, answer, locked or plain."""
+    """Return what a cell is to the grader.
+
+    One of solution, tests, hidden tests, answer, locked, plain.
+    """
     marks = cell.metadata.get("nbgrader")
     if marks is None:
         return "plain"
@@ -70,7 +73,8 @@ def release(notebook: NotebookNode) -> NotebookNode:
     """Return the student version: no solutions, no hidden tests, no outputs.
 
     Raises:
-        RuntimeError: markers are unpaired or stand in a cell that has no ``nbgrader`` metadata for them.
+        RuntimeError: markers are unpaired, or stand in a cell that has no ``nbgrader``
+            metadata for them.
     """
     # nbgrader is needed only here; whoever builds the book need not have it.
     from nbgrader import preprocessors
@@ -91,7 +95,7 @@ def release(notebook: NotebookNode) -> NotebookNode:
 
 
 def write_releases(folder: Path = EXERCISES, target: Path = RELEASES) -> list[Path]:
-    """Write the student version of every assignment to ``target/NAME/NAME.ipynb``; return the paths.
+    """Write every student version to ``target/NAME/NAME.ipynb``; return the paths.
 
     ``sources`` and ``release`` say what is raised.
     """
@@ -108,7 +112,7 @@ def write_releases(folder: Path = EXERCISES, target: Path = RELEASES) -> list[Pa
 
 
 def absolute_links(markdown: str, source: Path) -> str:
-    """Return ``markdown`` with links that also work from a lone copy: to the repository's files."""
+    """Return ``markdown`` with links that also work from a lone copy."""
     if not source.is_relative_to(ROOT):  # a private variant has no public address
         return markdown
     base = f"{repository_url()}/blob/{branch()}"
@@ -131,7 +135,7 @@ def colab_url(name: str) -> str:
 
 
 def as_page(text: str, name: str) -> str:
-    """Return the text of a source notebook as the book shows it: solutions folded, no markers.
+    """Return a source notebook's text as the book shows it: folded, without markers.
 
     A paragraph after the introduction leads to the student version.
     """

@@ -22,7 +22,7 @@ MATHJAX_PARTS = ("tex-chtml.js", "output/chtml", "input", "ui", "a11y", "sre")
 
 
 class Diagram(SphinxDirective):
-    """``{diagram} NAME`` puts book/figures/NAME.svg inline, so that it takes the page's colors."""
+    """``{diagram} NAME`` puts a drawing inline, so that it takes the page's colors."""
 
     required_arguments = 1
     option_spec = {"alt": directives.unchanged_required}  # noqa: RUF012
@@ -68,7 +68,7 @@ def copy_mathjax(app: Sphinx, error: Exception | None) -> None:
 def drop_outside_scripts(
     _app: Sphinx, _page: str, _template: str, context: dict[str, Any], _doctree: Any
 ) -> None:
-    """Leave out thebe, which loads from elsewhere, and inline scripts that stand there twice."""
+    """Leave out thebe, which loads from elsewhere, and inline scripts there twice."""
     kept, bodies = [], set()
     for script in context.get("script_files", []):
         attributes = getattr(script, "attributes", {})
@@ -92,7 +92,7 @@ def show_assignment(_app: Sphinx, page: str, source: list[str]) -> None:
 def open_student_version(
     _app: Sphinx, page: str, _template: str, context: dict[str, Any], _doctree: Any
 ) -> None:
-    """Let the Colab button of an assignment's page open the notebook without solutions."""
+    """Let an assignment's Colab button open the notebook without solutions."""
     name = assignment_of(page)
     for group in context.get("header_buttons", []) if name else []:
         for button in group.get("buttons", []):

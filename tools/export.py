@@ -1,4 +1,4 @@
-"""Cells tagged ``export`` become the shared module: a class is written once, in its chapter."""
+"""Cells tagged ``export`` become the shared module: code is written in its chapter."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def exported_modules() -> dict[Path, str]:
 
 
 def _block(path: Path, source: str) -> tuple[str, str]:
-    """Return which module a cell goes to, and its code below the name of its chapter."""
+    """Return which module a cell goes to, and its code below its chapter's name."""
     match = TARGET.match(source)
     if match is None:
         raise ValueError(
@@ -55,7 +55,8 @@ def _module(path: Path, blocks: list[str]) -> str:
     head, marker, _ = path.read_text(encoding="utf-8").partition(MARKER)
     if not marker:
         raise ValueError(
-            f"{path.name} lacks the line {MARKER!r}; put it after the hand-written part."
+            f"{path.name} lacks the line {MARKER!r}; put it after the hand-written "
+            "part."
         )
     return _formatted("\n\n\n".join([head + marker, *blocks]) + "\n", path.name)
 
@@ -73,7 +74,7 @@ def _formatted(code: str, name: str) -> str:
 
 
 def outdated() -> dict[Path, str]:
-    """Return the modules that differ from what the chapters export, and what they should hold."""
+    """Return what the modules that differ from the chapters' exports should hold."""
     return {
         path: code
         for path, code in exported_modules().items()

@@ -1,4 +1,4 @@
-"""Where the repository is hosted: one value in ``_config.yml``, held equal everywhere else."""
+"""Where the repository is hosted: a value in ``_config.yml``, the same everywhere."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import yaml
+from nbformat import NotebookNode
 
 from tools.notebook import ROOT, load, notebooks, save
 from utils.files import write_atomically
@@ -51,7 +52,7 @@ if str(root) not in sys.path:
 
 
 def repository_url() -> str:
-    """Return the repository's address from ``_config.yml``, without a slash at the end."""
+    """Return the repository's address from ``_config.yml``, without a last slash."""
     return _repository()["url"].rstrip("/")
 
 
@@ -70,7 +71,7 @@ def setup_cell() -> str:
     return SETUP_CELL.format(url=repository_url())
 
 
-def find_setup_cell(notebook) -> int | None:
+def find_setup_cell(notebook: NotebookNode) -> int | None:
     """Return the index of the cell tagged ``setup``, or None."""
     for index, cell in enumerate(notebook.cells):
         if "setup" in cell.metadata.get("tags", []):
@@ -79,7 +80,7 @@ def find_setup_cell(notebook) -> int | None:
 
 
 def outdated_setup_cells() -> list[Path]:
-    """Return the notebooks whose setup cell is missing or differs from :func:`setup_cell`."""
+    """Return the notebooks whose setup cell is missing or another."""
     wanted, outdated = setup_cell(), []
     for path in notebooks():
         notebook = load(path)
@@ -90,7 +91,7 @@ def outdated_setup_cells() -> list[Path]:
 
 
 def write_setup_cells() -> list[Path]:
-    """Write the setup cell into every notebook that has one tagged ``setup``; return those that changed.
+    """Write the setup cell into every notebook; return those that changed.
 
     Raises:
         ValueError: a notebook has no such cell.
@@ -101,7 +102,8 @@ def write_setup_cells() -> list[Path]:
         index = find_setup_cell(notebook)
         if index is None:
             raise ValueError(
-                f"{path} has no cell tagged `setup`; add an empty one after the introduction."
+                f"{path} has no cell tagged `setup`; add an empty one after the "
+                "introduction."
             )
         notebook.cells[index].source = setup_cell()
         save(notebook, path)
@@ -109,7 +111,7 @@ def write_setup_cells() -> list[Path]:
 
 
 def move_to(url: str) -> list[Path]:
-    """Change the repository's address to ``url`` everywhere; return the files that changed.
+    """Change the repository's address to ``url``; return the files that changed.
 
     Raises:
         ValueError: ``url`` is no https address of a GitHub repository.
@@ -117,7 +119,8 @@ def move_to(url: str) -> list[Path]:
     url = url.rstrip("/").removesuffix(".git")
     if not re.fullmatch(r"https://github\.com/[\w.-]+/[\w.-]+", url):
         raise ValueError(
-            f"URL is {url!r}; expected an address such as https://github.com/someone/unrolled."
+            f"URL is {url!r}; expected an address such as "
+            "https://github.com/someone/unrolled."
         )
     old = repository_url()
     old_slug, slug = (

@@ -126,7 +126,7 @@ class StepwiseLayer(nn.Module):
 
 # From chapters/04_gru.ipynb
 class GRUScratch(StepwiseLayer):
-    """A gated recurrent unit (Cho et al., 2014), by default exactly as PyTorch has it."""
+    """A gated recurrent unit (Cho et al., 2014), by default just as PyTorch has it."""
 
     def __init__(
         self, num_inputs: int, num_hiddens: int, reset_after: bool = True
@@ -140,13 +140,13 @@ class GRUScratch(StepwiseLayer):
             self.b_hh = uniform_parameter(num_hiddens, bound=num_hiddens**-0.5)
 
     def gates(self, X: Tensor, H: Tensor) -> tuple[Tensor, Tensor]:
-        """Return reset and update gate, both of the shape of H, ``(batch, num_hiddens)``."""
+        """Return reset and update gate, each ``(batch, num_hiddens)``."""
         r = torch.sigmoid(X @ self.W_xr + H @ self.W_hr + self.b_r)
         z = torch.sigmoid(X @ self.W_xz + H @ self.W_hz + self.b_z)
         return r, z
 
     def candidate(self, X: Tensor, H: Tensor, r: Tensor) -> Tensor:
-        """Return what the state would be if nothing were kept, ``(batch, num_hiddens)``."""
+        """Return the state if nothing were kept, ``(batch, num_hiddens)``."""
         from_input = X @ self.W_xh + self.b_h
         if self.reset_after:
             return torch.tanh(from_input + r * (H @ self.W_hh + self.b_hh))

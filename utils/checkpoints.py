@@ -1,4 +1,4 @@
-"""Checkpoints on disk: the state of a run, and the fingerprint of what it is a run of."""
+"""Checkpoints on disk: the state of a run, and what it is a run of."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ VERSION = 2  # of the files; an older one cannot be read
 def write_checkpoint(
     path: Path, fingerprint: dict[str, Any], content: dict[str, Any]
 ) -> None:
-    """Write ``content``, tensors and plain values, to ``path``; the file is always whole.
+    """Write ``content``, tensors and plain values, to ``path``, which is always whole.
 
     Raises:
         OSError: it could not be written; what was at ``path`` is still there.
@@ -40,15 +40,15 @@ def read_checkpoint(path: Path, fingerprint: dict[str, Any]) -> dict[str, Any]:
         there, version = dict(json.loads(whole["fingerprint"])), whole.get("version", 1)
     except Exception as error:  # anything may come of unpickling a foreign file
         raise ValueError(
-            f"{path} is no whole checkpoint of this course ({type(error).__name__}): it "
-            "is truncated or something else. Delete it to start afresh, or choose "
+            f"{path} is no whole checkpoint of this course ({type(error).__name__}): "
+            "it is truncated or something else. Delete it to start afresh, or choose "
             "another path."
         ) from error
     if version != VERSION:
         raise ValueError(
             f"{path} is a checkpoint of version {version}; this course reads version "
-            f"{VERSION}. Finish the run with the course as it was then, delete the file "
-            "to start afresh, or choose another path."
+            f"{VERSION}. Finish the run with the course as it was then, delete the "
+            "file to start afresh, or choose another path."
         )
     here = json.loads(_plain(fingerprint))
     different = [
@@ -58,8 +58,8 @@ def read_checkpoint(path: Path, fingerprint: dict[str, Any]) -> dict[str, Any]:
     ]
     if different:
         raise ValueError(
-            f"{path} is the checkpoint of another run: {'; '.join(different)}. Delete it "
-            "to start afresh, or choose another path."
+            f"{path} is the checkpoint of another run: {'; '.join(different)}. Delete "
+            "it to start afresh, or choose another path."
         )
     return whole["content"]
 

@@ -93,10 +93,10 @@ def check_causal(
 ) -> None:
     """Check that changing the future does not change the past; say so.
 
-    ``predict`` maps ids ``(num_steps, batch)`` to scores, time first: for a language model
-    in eval mode, ``lambda ids: model(ids)[0]``. For every step, all ids from there on are
-    replaced by others; no score of an earlier step may then differ by more than
-    ``tolerance``.
+    ``predict`` maps ids ``(num_steps, batch)`` to scores, time first: for a language
+    model in eval mode, ``lambda ids: model(ids)[0]``. For every step, all ids from
+    there on are replaced by others; no score of an earlier step may then differ by
+    more than ``tolerance``.
 
     Raises:
         AssertionError: one does.
@@ -109,10 +109,7 @@ def check_causal(
         moved = (predict(changed)[:step] - scores[:step]).abs()
         if not moved.max() <= tolerance:  # NaN is no proof either
             leaks.append(step)
-    check(
-        not leaks,
-        name,
-        "no change of the past when the future changes",
-        f"other scores before the change, for changes from steps {leaks} on",
-        "does a layer read from right to left, or average over time?",
-    )
+    wanted = "no change of the past when the future changes"
+    got = f"other scores before the change, for changes from steps {leaks} on"
+    hint = "does a layer read from right to left, or average over time?"
+    check(not leaks, name, wanted, got, hint)

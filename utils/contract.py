@@ -216,8 +216,8 @@ def require_stack(layers: Sequence[nn.Module], dropout: float) -> None:
     for depth, (below, above) in enumerate(itertools.pairwise(layers), start=1):
         if output_size(below) != input_size(above):
             raise ValueError(
-                f"layer {depth} puts out {output_size(below)} numbers a step, but layer "
-                f"{depth + 1} reads {input_size(above)}; expected the same, as "
+                f"layer {depth} puts out {output_size(below)} numbers a step, but "
+                f"layer {depth + 1} reads {input_size(above)}; expected the same, as "
                 "make_layers arranges."
             )
 

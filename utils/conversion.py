@@ -84,7 +84,7 @@ def directions(module: nn.RNNBase) -> Iterator[nn.RNNBase]:
 
 
 def _cut_out(module: nn.RNNBase, depth: int, suffixes: tuple[str, ...]) -> nn.RNNBase:
-    """Return a layer of ``module``: the directions that its parameters' names end in."""
+    """Return a layer of ``module``, with directions named as its parameters end."""
     width = module.input_size if depth == 0 else output_size(module)
     part = type(module)(width, module.hidden_size, bidirectional=len(suffixes) == 2)
     part.to(module.weight_hh_l0)

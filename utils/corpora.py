@@ -67,8 +67,8 @@ def load_text(name_or_path: str | Path) -> str:
     path = Path(name_or_path)
     if path.suffix == "" and path.name == name and not path.exists():
         raise ValueError(
-            f"unknown corpus {name!r}; expected one of {', '.join(CORPORA)}, or the path "
-            "of a UTF-8 text file."
+            f"unknown corpus {name!r}; expected one of {', '.join(CORPORA)}, or the "
+            "path of a UTF-8 text file."
         )
     if not path.is_file():
         raise FileNotFoundError(

@@ -80,13 +80,13 @@ def words(number: int) -> str:
 
 
 def ordinal_words(number: int) -> str:
-    """Return ``number``, 1 to 99, as an ordinal in English words: 42 is "forty-second"."""
+    """Return ``number``, 1 to 99, as an English ordinal: 42 is "forty-second"."""
     head, hyphen, last = words(number).rpartition("-")
     return head + hyphen + ORDINALS.get(last, last + "th")
 
 
 def year_words(year: int) -> str:
-    """Return a ``year``, 1900 to 2099, in English words: 1987 is "nineteen eighty-seven"."""
+    """Return a ``year``, 1900 to 2099, in English: 1987 is "nineteen eighty-seven"."""
     century, rest = divmod(year, 100)
     if 2000 <= year < 2010:
         return "two thousand" + (f" and {ONES[rest]}" if rest else "")
@@ -103,7 +103,7 @@ def number_zh(number: int) -> str:
 
 
 def render(date: datetime.date, format: str) -> str:
-    """Return ``date`` as one of the ``FORMATS``, or another with the same names in braces, writes it.
+    """Return ``date`` as a format writes it: one of ``FORMATS``, or with their names.
 
     Raises:
         KeyError: a name in braces that is unknown.
@@ -218,8 +218,8 @@ def encode_pairs(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return sources, their lengths ``(batch,)``, and targets with ``^`` and ``$``.
 
-    Sources and targets are ``(num_steps, batch)``, padded with id 0; the lengths stay on
-    the CPU. ``require_pairs`` says what is raised.
+    Sources and targets are ``(num_steps, batch)``, padded with id 0; the lengths stay
+    on the CPU. ``require_pairs`` says what is raised.
     """
     require_pairs(pairs, target_vocab)
     sources, lengths = pad([source_vocab.encode(source) for source, _ in pairs])

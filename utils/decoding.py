@@ -1,4 +1,4 @@
-"""Writing with a trained model: drawing characters, and searching for the best text."""
+"""Writing with a trained model: drawing, searching, and whether it came out right."""
 
 from __future__ import annotations
 
@@ -42,9 +42,8 @@ def choose(
     # What torch.multinomial draws, without its look at the values: that would wait for
     # the device. The first of several exponential clocks rings with these odds.
     odds = scores.softmax(-1)
-    return (odds / torch.empty_like(odds).exponential_(1, generator=generator)).argmax(
-        -1
-    )
+    clocks = torch.empty_like(odds).exponential_(generator=generator)
+    return (odds / clocks).argmax(-1)
 
 
 def select_rows(state: Tensor | tuple[Tensor, ...], rows: Tensor) -> State:
@@ -163,13 +162,13 @@ def translate(
 ) -> tuple[Tensor, Tensor]:
     """Write a target for each source, always the likeliest id (greedy).
 
-    ``sources`` are ``(num_steps, batch)``, ``lengths`` ``(batch,)`` on the CPU. The model
-    is put into eval mode meanwhile. A GPU is waited for once, at the end.
+    ``sources`` are ``(num_steps, batch)``, ``lengths`` ``(batch,)`` on the CPU. The
+    model is put into eval mode meanwhile. A GPU is waited for once, at the end.
 
     Returns:
-        ``ids``, int64 ``(max_steps, batch)``, with ``end`` from where a target has ended,
-        and ``finished``, bool ``(batch,)``: False for one that had not ended after
-        ``max_steps``.
+        ``ids``, int64 ``(max_steps, batch)``, with ``end`` from where a target has
+        ended, and ``finished``, bool ``(batch,)``: False for one that had not ended
+        after ``max_steps``.
 
     Raises:
         ValueError: ``max_steps`` is below 1, or scores are no numbers.
@@ -196,7 +195,7 @@ def exact_match(
     source_vocab: Vocab,
     target_vocab: Vocab,
 ) -> Tensor:
-    """Return for each of the ``pairs`` whether greedy decoding writes it right, bool."""
+    """Return for each of ``pairs`` whether greedy decoding writes it right, bool."""
     device = next(model.parameters()).device
     sources, lengths, targets = encode_pairs(pairs, source_vocab, target_vocab, device)
     start, end = target_vocab.encode(START + END).tolist()
@@ -229,8 +228,8 @@ def grow(
 ) -> list[tuple[int, Hypothesis]]:
     """Return the ``count`` likeliest texts with one id more than those ``alive``.
 
-    Each comes with its parent's place. ``logits`` are ``(len(alive), vocab_size)``. What
-    has probability 0 is left out. ``require_scores`` says what is raised.
+    Each comes with its parent's place. ``logits`` are ``(len(alive), vocab_size)``.
+    What has probability 0 is left out. ``require_scores`` says what is raised.
     """
     log_probs = logits.log_softmax(dim=-1)
     totals = log_probs + log_probs.new_tensor([[text.log_prob] for text in alive])
@@ -257,13 +256,14 @@ def beam_search(
     max_steps: int = 50,
     length_penalty: float = 1.0,
 ) -> list[Hypothesis]:
-    """Return at most ``beam_width`` texts, the best first, those that have not ended last.
+    """Return at most ``beam_width`` texts, the best first, those not ended last.
 
-    ``step(ids, state)`` returns logits ``(1, beams, vocab_size)`` and the next state, as a
-    language model in eval mode does, and what ``Seq2Seq.read`` returns. ``state`` is that
-    of one text. No text has more than ``max_steps`` ids; ``end`` is the last of one that
-    has ended, None: none does. A ``length_penalty`` of 0 compares log-probabilities, 1
-    their mean per id. The ``require_...`` functions say what they raise.
+    ``step(ids, state)`` returns logits ``(1, beams, vocab_size)`` and the next state,
+    as a language model in eval mode does, and what ``Seq2Seq.read`` returns. ``state``
+    is that of one text. No text has more than ``max_steps`` ids; ``end`` is the last of
+    one that has ended, None: none does. A ``length_penalty`` of 0 compares
+    log-probabilities, 1 their mean per id. The ``require_...`` functions say what they
+    raise.
     """
     require_counts(max_steps=max_steps, beam_width=beam_width)
     ids = torch.tensor([[start]], device=state_parts(state)[0].device)
@@ -281,6 +281,5 @@ def beam_search(
         state = select_rows(state, torch.tensor(parents, device=ids.device))
         ids = ids.new_tensor([[text.ids[-1] for text in alive]])
         logits, state = step(ids, state)
-    return sorted(
-        ended + alive, key=lambda h: (h.finished, h.score(length_penalty)), reverse=True
-    )
+    found = sorted(ended + alive, key=lambda h: h.score(length_penalty), reverse=True)
+    return sorted(found, key=lambda hypothesis: not hypothesis.finished)

@@ -22,7 +22,8 @@ def _is_available(name: str) -> bool:
 def get_device() -> torch.device:
     """Return the device to compute on: CUDA, else Apple's MPS, else the CPU.
 
-    The environment variable ``UNROLLED_DEVICE`` (``cuda``, ``mps`` or ``cpu``) overrides the choice.
+    The environment variable ``UNROLLED_DEVICE`` (``cuda``, ``mps`` or ``cpu``) decides
+    instead, if it is set.
 
     Raises:
         ValueError: ``UNROLLED_DEVICE`` names no device that the course knows.
@@ -38,8 +39,9 @@ def get_device() -> torch.device:
         )
     if not _is_available(wanted):
         raise RuntimeError(
-            f"UNROLLED_DEVICE is {wanted!r}, but PyTorch finds no such device on this machine. "
-            "Unset UNROLLED_DEVICE, or set it to 'cpu'; on Colab choose Runtime > Change runtime type > GPU."
+            f"UNROLLED_DEVICE is {wanted!r}, but PyTorch finds no such device on this "
+            "machine. Unset UNROLLED_DEVICE, or set it to 'cpu'; on Colab choose "
+            "Runtime > Change runtime type > GPU."
         )
     return torch.device(wanted)
 

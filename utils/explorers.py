@@ -1,4 +1,4 @@
-"""Widgets for a running kernel. Each carries a static version of itself for pages without one."""
+"""Widgets for a running kernel, each with a static version for pages without one."""
 
 from __future__ import annotations
 
@@ -13,26 +13,28 @@ from utils.text import Vocab
 
 
 class Explorer:
-    """A widget whose output also holds HTML: a notebook page with no kernel shows that instead."""
+    """A widget whose output also holds HTML, which a page with no kernel shows."""
 
     def __init__(self, widget: widgets.Widget, fallback: str) -> None:
         self.widget = widget
         self.fallback = fallback
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
+        view = {
+            "version_major": 2,
+            "version_minor": 0,
+            "model_id": self.widget.model_id,
+        }
+        kind = type(self).__name__
         return {
-            "application/vnd.jupyter.widget-view+json": {
-                "version_major": 2,
-                "version_minor": 0,
-                "model_id": self.widget.model_id,
-            },
+            "application/vnd.jupyter.widget-view+json": view,
             "text/html": self.fallback,
-            "text/plain": f"{type(self).__name__}: a widget that needs a running kernel",
+            "text/plain": f"{kind}: a widget that needs a running kernel",
         }
 
 
 class WriteWithYourModel(Explorer):
-    """*Write with your model*: choose a prefix, a length and a temperature, and read what it writes.
+    """*Write with your model*: choose a prefix, a length and a temperature, and read.
 
     Attributes:
         prefix, length, temperature, again: the controls.

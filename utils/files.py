@@ -9,10 +9,11 @@ from pathlib import Path
 
 
 def write_atomically(path: str | Path, data: bytes) -> None:
-    """Write ``data`` to a temporary file beside ``path`` and rename it; ``path`` is whole at every moment.
+    """Write ``data`` beside ``path`` and rename it: ``path`` is whole at every moment.
 
     Raises:
-        OSError: the disk is full or the folder is not writable; what was at ``path`` is still there.
+        OSError: the disk is full or the folder is not writable; what was at ``path`` is
+            still there.
     """
     path = Path(path).resolve()  # a link keeps pointing to the file
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -24,10 +25,9 @@ def write_atomically(path: str | Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
+        mode = path.stat().st_mode & 0o777 if path.exists() else _default_mode()
         with contextlib.suppress(OSError):  # some mounted drives have no modes
-            os.chmod(
-                part, path.stat().st_mode & 0o777 if path.exists() else _default_mode()
-            )
+            os.chmod(part, mode)
         os.replace(part, path)
     except BaseException:
         Path(part).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""A look inside a trained network: how far a gradient reaches, what its units know."""
+"""A look inside a network: how far a gradient reaches, what its units know."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def require_pieces(ids: Tensor, length: int) -> None:
 
 # From chapters/02_rnn.ipynb
 def correlations(units: Tensor, values: Tensor) -> Tensor:
-    """Return the correlation of each of ``units (n, num_units)`` with ``values (n,)``."""
+    """Return how each of ``units (n, num_units)`` correlates with ``values (n,)``."""
     stacked = torch.cat([values.unsqueeze(1), units], dim=1)
     return torch.corrcoef(stacked.t())[0, 1:].nan_to_num()  # a constant one has none
 
@@ -51,7 +51,7 @@ def correlations(units: Tensor, values: Tensor) -> Tensor:
 def linear_readout(units: Tensor, values: Tensor) -> float:
     """Fit a linear combination of all ``units`` to the first half of ``values``.
 
-    Return its correlation with the second half. The shapes are those of ``correlations``.
+    Return its correlation with the second half; shapes are as in ``correlations``.
     """
     half = len(units) // 2
     A = torch.cat([units, torch.ones(len(units), 1)], dim=1)
@@ -67,9 +67,9 @@ def gradient_by_lag(
 
     Entry k of the result, ``(max_lag + 1,)``, is the norm of the loss's gradient with
     respect to the state k steps before the last one (for an LSTM: of both its parts
-    together), averaged over the batch and divided by entry 0. ``inputs`` are ``(num_steps,
-    batch, num_inputs)``, and ``loss`` maps the last output, ``(batch, num_hiddens)``, to a
-    scalar. ``require_lag`` says what is raised.
+    together), averaged over the batch and divided by entry 0. ``inputs`` are
+    ``(num_steps, batch, num_inputs)``, and ``loss`` maps the last output, ``(batch,
+    num_hiddens)``, to a scalar. ``require_lag`` says what is raised.
     """
     require_lag(max_lag, len(inputs))
     states, state = [], None
@@ -81,10 +81,9 @@ def gradient_by_lag(
     earlier = states[-2 : -2 - max_lag : -1]  # lag 1, 2, ..., max_lag
     by_lag = [(outputs,), *earlier]
     loss(outputs[0]).backward(inputs=[part for parts in by_lag for part in parts])
-    norms = [
-        torch.cat([p.grad for p in parts], -1).norm(dim=-1).mean() for parts in by_lag
-    ]
-    return torch.stack(norms) / norms[0]
+    gradients = [torch.cat([p.grad for p in parts], -1) for parts in by_lag]
+    norms = torch.stack([gradient.norm(dim=-1).mean() for gradient in gradients])
+    return norms / norms[0]
 
 
 # From chapters/03_bptt.ipynb
@@ -92,8 +91,8 @@ def text_gradient_by_lag(model: nn.Module, ids: Tensor, max_lag: int = 50) -> Te
     """Return how a language model's gradient depends on the lag, ``(max_lag + 1,)``.
 
     The loss is that of one character, at 64 places of the text ``ids (n,)``, each after
-    ``max_lag + 10`` others; ``require_pieces`` says what is raised. Otherwise it is like
-    ``gradient_by_lag``.
+    ``max_lag + 10`` others; otherwise it is like ``gradient_by_lag``.
+    ``require_pieces`` says what is raised.
     """
     length = max_lag + 10
     require_pieces(ids, length)

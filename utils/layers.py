@@ -50,9 +50,10 @@ class DeepRNN(nn.Module):
     ) -> tuple[Tensor, State]:
         """Return the top layer's outputs, and the last states of all layers.
 
-        ``inputs`` are ``(num_steps, batch, num_inputs)``, outputs as wide as the top layer
-        has them. A state, or each of its two parts, is ``(num_layers * directions, batch,
-        num_hiddens)``; None stands for zeros. ``lengths``: see ``run_layer``.
+        ``inputs`` are ``(num_steps, batch, num_inputs)``; outputs are as wide as those
+        of the top layer. A state, or each of its two parts, is ``(num_layers *
+        directions, batch, num_hiddens)``; None stands for zeros. ``lengths``: see
+        ``run_layer``.
         """
         counts = [direction_count(layer) for layer in self.layers]
         states = split_state(self, state, counts)
@@ -71,7 +72,7 @@ def make_layers(
 ) -> list[nn.Module]:
     """Return layers that fit on top of each other.
 
-    Each is a ``make_layer(num_inputs, num_hiddens)``. Raises ValueError for less than one.
+    Each is ``make_layer(num_inputs, num_hiddens)``. Raises ValueError for less than 1.
     """
     require_counts(num_layers=num_layers)
     layers = []
@@ -93,7 +94,7 @@ class Embedded(nn.Module):
         self.W_e = nn.Parameter(torch.randn(vocab_size, input_size(rnn)))
 
     def forward(self, inputs: Tensor, state: State = None) -> tuple[Tensor, State]:
-        """Return what the layer returns for ``inputs (num_steps, batch, vocab_size)``."""
+        """Return the layer's results for ``inputs (num_steps, batch, vocab_size)``."""
         # The product picks a row of W_e for each character.
         return self.rnn(inputs @ self.W_e, state)
 
@@ -181,7 +182,7 @@ class Bidirectional(nn.Module):
     def forward(
         self, inputs: Tensor, state: State = None, lengths: Tensor | None = None
     ) -> tuple[Tensor, State]:
-        """Return outputs ``(num_steps, batch, 2 * num_hiddens)`` and the two last states.
+        """Return outputs ``(num_steps, batch, 2 * num_hiddens)`` and both last states.
 
         ``inputs`` are ``(num_steps, batch, num_inputs)``. A state, or each of its two
         parts, is ``(2, batch, num_hiddens)``; None stands for zeros.

@@ -25,7 +25,7 @@ from utils.text import require_ids
 
 # From chapters/02_rnn.ipynb
 class LanguageModel(nn.Module):
-    """Any recurrent layer on one-hot characters, and a linear layer for the next one."""
+    """Any recurrent layer on one-hot characters and a linear layer for the next one."""
 
     def __init__(self, rnn: nn.Module, vocab_size: int) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class LastStep(nn.Module):
         self.rnn, self.linear = rnn, nn.Linear(output_size(rnn), num_outputs)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Return ``(batch, num_outputs)``; inputs ``(num_steps, batch, num_inputs)``."""
+        """Return ``(batch, num_outputs)`` for ``(num_steps, batch, num_inputs)``."""
         return self.linear(self.rnn(inputs)[0][-1])
 
 
@@ -75,9 +75,10 @@ class Tagger(nn.Module):
         self.linear = nn.Linear(output_size(rnn), num_labels)
 
     def forward(self, ids: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Return logits ``(num_steps, batch, num_labels)`` for ``ids (num_steps, batch)``.
+        """Return the logits of every label, ``(num_steps, batch, num_labels)``.
 
-        ``lengths``, ``(batch,)`` on the CPU: where each row ends; see ``run_layer``.
+        ``ids`` are ``(num_steps, batch)``; ``lengths``, ``(batch,)`` on the CPU, say
+        where each row ends: see ``run_layer``.
         """
         require_ids(ids, self.vocab_size)
         inputs = F.one_hot(ids, self.vocab_size).to(self.linear.weight.dtype)
@@ -102,8 +103,9 @@ class Encoder(nn.Module):
     def forward(self, ids: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Return the top layer's outputs and the last states of all layers.
 
-        ``ids`` are ``(num_steps, batch)``, ``lengths`` ``(batch,)`` on the CPU, outputs
-        ``(num_steps, batch, num_hiddens)``, states ``(num_layers, batch, num_hiddens)``.
+        ``ids`` are ``(num_steps, batch)``, ``lengths`` ``(batch,)`` on the CPU.
+        Outputs are ``(num_steps, batch, num_hiddens)``, states ``(num_layers, batch,
+        num_hiddens)``.
         """
         require_ids(ids, self.embedding.num_embeddings)
         return run_layer(self.rnn, self.embedding(ids), None, lengths)
@@ -133,9 +135,9 @@ class Decoder(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Return the logits ``(num_steps, batch, vocab_size)`` and the last state.
 
-        ``ids``, ``(num_steps, batch)``, are what was written before each step; ``state``
-        is ``(num_layers, batch, num_hiddens)``. ``memory`` and ``mask`` are not used: see
-        ``AttentionDecoder``.
+        ``ids``, ``(num_steps, batch)``, are what was written before each step;
+        ``state`` is ``(num_layers, batch, num_hiddens)``. ``memory`` and ``mask`` are
+        not used: see ``AttentionDecoder``.
         """
         outputs, state = self.rnn(self.embedding(ids), state)
         return self.linear(outputs), state
@@ -154,9 +156,9 @@ class Seq2Seq(nn.Module):
     ) -> tuple[Callable[..., tuple[Tensor, Tensor]], Tensor]:
         """Return ``step`` and the decoder's first state for some sources.
 
-        ``step(ids, state)`` is the decoder with these in mind; it returns the logits and
-        the next state. ``sources`` are ``(num_steps, batch)``, ``lengths`` ``(batch,)`` on
-        the CPU.
+        ``step(ids, state)`` is the decoder with these in mind; it returns the logits
+        and the next state. ``sources`` are ``(num_steps, batch)``, ``lengths``
+        ``(batch,)`` on the CPU.
         """
         memory, state = self.encoder(sources, lengths)
         require_decoder_state(self.decoder.rnn, state, sources.shape[1])
@@ -191,7 +193,7 @@ class AdditiveAttention(nn.Module):
     def forward(
         self, query: Tensor, memory: Tensor, mask: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Return the context ``(batch, num_hiddens)``, the weights ``(num_steps, batch)``.
+        """Return context ``(batch, num_hiddens)`` and weights ``(num_steps, batch)``.
 
         ``query`` is ``(batch, num_hiddens)``, ``memory`` ``(num_steps, batch,
         num_hiddens)``; ``mask (num_steps, batch)`` is True where that is no padding.

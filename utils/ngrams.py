@@ -18,8 +18,8 @@ def require_text(ids: Tensor) -> None:
     """
     if ids.dtype != torch.int64:
         raise TypeError(
-            f"ids have dtype {ids.dtype}; expected torch.int64, as Vocab.encode returns "
-            "them."
+            f"ids have dtype {ids.dtype}; expected torch.int64, as Vocab.encode "
+            "returns them."
         )
     if ids.dim() != 1 or len(ids) < 2:
         raise ValueError(
@@ -70,7 +70,7 @@ class NGramModel:
 
 # From chapters/01_sequences.ipynb
 def ngram_perplexity(model: NGramModel, ids: Tensor) -> float:
-    """Return the model's perplexity on ``ids (n,)``; every id but the first is scored."""
+    """Return the model's perplexity on ``ids (n,)``; the first id is not scored."""
     require_text(ids)
     ids, nll = ids.tolist(), 0.0
     for t in range(1, len(ids)):

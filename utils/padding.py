@@ -7,7 +7,12 @@ from functools import partial
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence, pad_sequence
+from torch.nn.utils.rnn import (
+    PackedSequence,
+    pack_padded_sequence,
+    pad_packed_sequence,
+    pad_sequence,
+)
 
 from utils.contract import State, map_state
 
@@ -29,14 +34,15 @@ def require_lengths(lengths: Tensor, num_steps: int, batch: int) -> None:
     if lengths.device.type != "cpu":
         raise ValueError(
             f"lengths are on device {lengths.device}; expected the CPU, where packing "
-            "reads them. Leave them there when the batch is moved, or use lengths.cpu()."
+            "reads them. Leave them there when the batch is moved, or use "
+            "lengths.cpu()."
         )
     if not 1 <= int(lengths.min()) <= int(lengths.max()) <= num_steps:
         wrong = int(((lengths < 1) | (lengths > num_steps)).nonzero()[0])
         raise ValueError(
             f"row {wrong} has length {int(lengths[wrong])}; expected 1 to {num_steps}, "
-            "the steps of the batch. Leave out rows that are padding only: they have no "
-            "last state."
+            "the steps of the batch. Leave out rows that are padding only: they have "
+            "no last state."
         )
 
 
@@ -123,7 +129,11 @@ def run_packed(
     """
     packed = pack_padded_sequence(inputs, lengths, enforce_sorted=False)
     outputs, state = rnn(packed, state)
-    return pad_packed_sequence(outputs, total_length=len(inputs))[0], state
+    # The rows come back longest first. Left to itself, PyTorch would look up their
+    # order on the CPU, and wait for a GPU.
+    longest_first = PackedSequence(outputs.data, outputs.batch_sizes)
+    outputs, _ = pad_packed_sequence(longest_first, total_length=len(inputs))
+    return outputs[:, packed.unsorted_indices], state
 
 
 # From chapters/07_bidirectional.ipynb

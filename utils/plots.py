@@ -23,7 +23,7 @@ FIGURES_DIR = Path(__file__).parent.parent / "book" / "figures"
 
 
 def use_style() -> None:
-    """Set matplotlib's defaults to the book's: transparent ground, mid-gray ink, Okabe-Ito colors."""
+    """Set matplotlib's defaults: transparent ground, gray ink, Okabe-Ito colors."""
     ink = PALETTE["ink"]
     plt.rcParams.update(
         {
@@ -82,7 +82,7 @@ def score_curves(
 ) -> plt.Axes:
     """Draw the scores of training runs on a logarithmic scale, and a dotted baseline.
 
-    A name that begins with RNN, GRU or LSTM gets its network's color, and no other does.
+    Names that begin with RNN, GRU or LSTM, and no others, get their network's color.
     Runs whose names differ in a last ", seed N" only share their color and their place
     in the legend.
     """
@@ -106,7 +106,7 @@ def lag_curves(
 ) -> plt.Axes:
     """Draw gradient norms against the lag, 0, 1, 2 ... steps back, logarithmically.
 
-    A name that begins with RNN, GRU or LSTM gets its network's color, and no other does.
+    Names that begin with RNN, GRU or LSTM, and no others, get their network's color.
     What vanishes altogether (0) or is no longer a number leaves a gap.
     """
     ax = ax or plt.subplots(figsize=(6, 3))[1]
@@ -161,7 +161,7 @@ def gate_map(
 def alignment_map(source: str, output: str, weights: Tensor) -> plt.Axes:
     """Draw attention weights as a heat map.
 
-    There is a row for each character of ``output``, and a column for each of ``source``.
+    There is a row for each character of ``output``, a column for each of ``source``.
 
     Args:
         weights: ``(len(output), len(source))``, from 0 (clear) to 1 (full color).
@@ -172,8 +172,8 @@ def alignment_map(source: str, output: str, weights: Tensor) -> plt.Axes:
     if weights.shape != (len(output), len(source)):
         raise ValueError(
             f"weights have shape {tuple(weights.shape)}; expected "
-            f"{(len(output), len(source))}, a row for each character of the output and a "
-            "column for each of the source."
+            f"{(len(output), len(source))}, a row for each character of the output and "
+            "a column for each of the source."
         )
     _require_gates("weights", weights, len(output))
     _, ax = plt.subplots(figsize=(7.5, 2.8))
@@ -197,8 +197,8 @@ def _shades(color: str) -> LinearSegmentedColormap:
 def _require_gates(name: str, values: Tensor, num_steps: int) -> None:
     if values.dim() != 2 or len(values) != num_steps or values.numel() == 0:
         raise ValueError(
-            f"{name} has shape {tuple(values.shape)}; expected ({num_steps}, num_hiddens), "
-            f"a row for each of the {num_steps} characters."
+            f"{name} has shape {tuple(values.shape)}; expected ({num_steps}, "
+            f"num_hiddens), a row for each of the {num_steps} characters."
         )
     low, high = values.min().item(), values.max().item()
     if not 0 <= low <= high <= 1:
@@ -209,7 +209,7 @@ def _require_gates(name: str, values: Tensor, num_steps: int) -> None:
 
 
 def _colors(names: Iterable[str]) -> dict[str, str]:
-    """Return a color for each name: a network's own, and for others one that no network has."""
+    """Return a color for each name: a network's own, others' is no network's."""
     others = cycle(PALETTE[key] for key in ("accent", "alarm", "ink"))
     colors: dict[str, str] = {}
     for name in names:
@@ -252,8 +252,8 @@ def text_heatmap(characters: str, values: Sequence[float], label: str) -> HTML:
     """
     if len(characters) != len(values):
         raise ValueError(
-            f"{len(characters)} characters but {len(values)} values; expected one value "
-            "a character."
+            f"{len(characters)} characters but {len(values)} values; expected one "
+            "value a character."
         )
     spans = []
     for character, value in zip(characters, values, strict=True):

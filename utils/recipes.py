@@ -55,17 +55,12 @@ def train_on_text(
         offset = (7 * epoch) % num_steps  # each epoch cuts at other places
         return consecutive_batches(train_ids, 32, num_steps, offset)
 
-    return train(
-        model,
-        optimizer,
-        batches,
-        updates=updates,
-        scheduler=scheduler,
-        carry_state=True,
-        validate=lambda model: evaluate(model, valid_ids),
-        validate_every=validate_every,
-        checkpoint=checkpoint,
-    )
+    def validate(model: nn.Module) -> float:
+        return evaluate(model, valid_ids)
+
+    options = {"scheduler": scheduler, "carry_state": True, "validate": validate}
+    options |= {"validate_every": validate_every, "checkpoint": checkpoint}
+    return train(model, optimizer, batches, updates=updates, **options)
 
 
 # From chapters/03_bptt.ipynb
@@ -97,16 +92,11 @@ def train_to_add(
     def validate(model: nn.Module) -> float:
         return squared_error(model, held_out, None)[0].item()
 
-    return train(
-        model,
-        torch.optim.Adam(model.parameters(), lr=lr),
-        new_sequences(64, seed),
-        updates=updates,
-        loss=squared_error,
-        validate=validate,
-        validate_every=50,
-        checkpoint=checkpoint,
-    )
+    optimizer = torch.optim.Adam(model.parameters(), lr=lr)
+    batches = new_sequences(64, seed)
+    options = {"loss": squared_error, "validate": validate, "validate_every": 50}
+    options |= {"checkpoint": checkpoint}
+    return train(model, optimizer, batches, updates=updates, **options)
 
 
 # From chapters/08_encoder_decoder.ipynb
@@ -140,14 +130,6 @@ def train_on_dates(
     def validate(model: nn.Module) -> float:
         return exact_match(model, held_out, *vocabs).float().mean().item()
 
-    return train(
-        model,
-        optimizer,
-        batches,
-        updates=updates,
-        scheduler=scheduler,
-        loss=translation_loss,
-        validate=validate,
-        validate_every=validate_every,
-        checkpoint=checkpoint,
-    )
+    options = {"scheduler": scheduler, "loss": translation_loss, "validate": validate}
+    options |= {"validate_every": validate_every, "checkpoint": checkpoint}
+    return train(model, optimizer, batches, updates=updates, **options)

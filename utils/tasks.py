@@ -39,8 +39,8 @@ class MarkovSource:
     ) -> None:
         if num_symbols < 2 or order < 1:
             raise ValueError(
-                f"num_symbols is {num_symbols} and order is {order}; expected at least 2 "
-                "symbols and order 1."
+                f"num_symbols is {num_symbols} and order is {order}; expected at least "
+                "2 symbols and order 1."
             )
         if num_symbols**order > 4096:
             raise ValueError(
@@ -140,12 +140,12 @@ def copy_memory(
 ) -> tuple[Tensor, Tensor]:
     """Return a batch of the copy memory task, as in Arjovsky et al. (2016).
 
-    Ten symbols out of eight come first, then blanks (id 0) for ``delay`` steps, the last
-    of which is the signal (id 9) to write the ten symbols down again. Until then the
-    targets are blanks.
+    Ten symbols out of eight come first, then blanks (id 0) for ``delay`` steps, the
+    last of which is the signal (id 9) to write the ten symbols down again. Until then
+    the targets are blanks.
 
     Returns:
-        ``inputs, targets``, both int64 ``(delay + 20, batch_size)`` with values below 10.
+        ``inputs, targets``, both int64 ``(delay + 20, batch_size)``, below 10.
 
     Raises:
         ValueError: ``batch_size`` or ``delay`` is below 1.
@@ -181,7 +181,7 @@ def fresh_batches(
     seed: int = 0,
     device: torch.device | str = "cpu",
 ) -> Callable[[int], Iterator[tuple[Tensor, Tensor]]]:
-    """Return ``batches(epoch)`` for :func:`utils.training.train`: 100 new ones an epoch.
+    """Return ``batches(epoch)`` for :func:`utils.training.train`: 100 new an epoch.
 
     Args:
         task: :func:`adding_problem` or :func:`copy_memory`.
@@ -208,8 +208,8 @@ def blank_out(
 ) -> tuple[Tensor, Tensor]:
     """Return ``ids (num_steps, batch)`` with blanks, id 0, and where they are: a cloze.
 
-    The mask is bool, of the shape of ``ids``; ``generator`` is on the CPU, so that every
-    device gets the same blanks.
+    The mask is bool, of the shape of ``ids``; ``generator`` is on the CPU, so that
+    every device gets the same blanks.
 
     Raises:
         ValueError: ``share``, the probability of a blank, is not between 0 and 1.
@@ -220,7 +220,7 @@ def blank_out(
 
 
 def sentences(text: str) -> list[str]:
-    """Return the sentences of ``text``: cut after ``.``, ``!`` and ``?``, and at empty lines."""
+    """Return the sentences of ``text``, cut after ``.!?`` and at empty lines."""
     pieces = re.split(r"(?<=[.!?])\s+|\n\s*\n", text)
     return [piece.strip() for piece in pieces if piece.strip()]
 

@@ -19,10 +19,10 @@ JOINERS = "\u200c\u200d"  # stand inside words of Indic and Arabic scripts
 
 
 def normalize(text: str) -> str:
-    """Return ``text`` in lower case with every run of non-letters turned into one space.
+    """Return ``text`` in lower case, with one space for every run of non-letters.
 
-    What counts as a letter is Unicode's business, so Chinese characters stay. Marks that
-    combine with a letter, such as the vowel signs of Hindi, belong to it.
+    What counts as a letter is Unicode's business, so Chinese characters stay. Marks
+    that combine with a letter, such as the vowel signs of Hindi, belong to it.
     """
     kept, in_word = [], False
     for c in text.lower():
@@ -50,9 +50,9 @@ class Vocab:
         kept = sorted(c for c, count in counts.items() if count >= min_freq)
         if not kept:
             raise ValueError(
-                f"no character occurs min_freq={min_freq} times in a text of {len(text)} "
-                "characters; expected at least one. Pass a longer text or a smaller "
-                "min_freq."
+                f"no character occurs min_freq={min_freq} times in a text of "
+                f"{len(text)} characters; expected at least one. Pass a longer text or "
+                "a smaller min_freq."
             )
         self.tokens = [self.UNKNOWN, *kept]
         self.ids = {token: index for index, token in enumerate(self.tokens)}
@@ -106,21 +106,21 @@ def require_ids(ids: Tensor, vocab_size: int) -> None:
     """
     if ids.dtype != torch.int64:
         raise TypeError(
-            f"ids have dtype {ids.dtype}; expected torch.int64, as Vocab.encode returns "
-            "them."
+            f"ids have dtype {ids.dtype}; expected torch.int64, as Vocab.encode "
+            "returns them."
         )
     if ids.dim() != 2 or ids.numel() == 0:
         raise ValueError(
-            f"ids have shape {tuple(ids.shape)}; expected (num_steps, batch), neither of "
-            "them 0. For one text use ids.unsqueeze(1)."
+            f"ids have shape {tuple(ids.shape)}; expected (num_steps, batch), neither "
+            "of them 0. For one text use ids.unsqueeze(1)."
         )
     if ids.device.type != "cpu":
         return
     low, high = int(ids.min()), int(ids.max())
     if not 0 <= low <= high < vocab_size:
         raise ValueError(
-            f"ids range from {low} to {high}; expected 0 to {vocab_size - 1}. Encode the "
-            "text with the vocabulary that the model was built for."
+            f"ids range from {low} to {high}; expected 0 to {vocab_size - 1}. Encode "
+            "the text with the vocabulary that the model was built for."
         )
 
 
@@ -165,16 +165,16 @@ def _require_windows(ids: Tensor, batch_size: int, num_steps: int) -> None:
     require_counts(batch_size=batch_size, num_steps=num_steps)
     if len(ids) < num_steps + 1:
         raise ValueError(
-            f"num_steps is {num_steps}, but the text has {len(ids)} characters: shorter "
-            f"than one window and its target. Expected num_steps of at most "
+            f"num_steps is {num_steps}, but the text has {len(ids)} characters: "
+            f"shorter than one window and its target. Expected num_steps of at most "
             f"{len(ids) - 1}."
         )
     windows = (len(ids) - 1) // num_steps
     if windows < batch_size:
         raise ValueError(
-            f"batch_size is {batch_size}, but a text of {len(ids)} characters holds only "
-            f"{windows} windows of {num_steps} steps. Expected batch_size of at most "
-            f"{windows}, or fewer steps."
+            f"batch_size is {batch_size}, but a text of {len(ids)} characters holds "
+            f"only {windows} windows of {num_steps} steps. Expected batch_size of at "
+            f"most {windows}, or fewer steps."
         )
 
 

@@ -1,4 +1,4 @@
-"""Training: one loop for every model of the course, with its losses and scores."""
+"""Training: the loop for every model, its optimizer, its losses and its scores."""
 
 from __future__ import annotations
 
@@ -287,9 +287,9 @@ class Run:
         if self.path and self.path.exists():
             kept = f"The last good checkpoint is kept in {self.path}."
         raise DivergenceError(
-            f"training stopped {what} at learning rate {rate:g}. Try a smaller learning "
-            "rate or a smaller clip; a loss that is NaN from the start comes from a "
-            f"batch with nothing to predict, or with NaN in it. {kept}",
+            f"training stopped {what} at learning rate {rate:g}. Try a smaller "
+            "learning rate or a smaller clip; a loss that is NaN from the start comes "
+            f"from a batch with nothing to predict, or with NaN in it. {kept}",
             self.history,
         )
 
@@ -367,7 +367,8 @@ def _stream(batches: Callable[[int], Iterable[Any]], run: Run) -> Iterator[Any]:
             yield batch
         if run.position == 0:
             raise ValueError(
-                f"batches({run.epoch}) yielded no batch; expected at least one an epoch."
+                f"batches({run.epoch}) yielded no batch; expected at least one an "
+                "epoch."
             )
         run.epoch, run.position, run.state = run.epoch + 1, 0, None
 
@@ -407,8 +408,8 @@ def squared_error(model: nn.Module, batch: Any, state: State) -> tuple[Tensor, S
 def labeling_loss(model: nn.Module, batch: Any, state: State) -> tuple[Tensor, State]:
     """Return the mean loss of the labels where the mask is True, in nats.
 
-    ``batch`` is ids, labels and mask, all ``(num_steps, batch)``, and lengths ``(batch,)``
-    or None. No state goes on.
+    ``batch`` is ids, labels and mask, all ``(num_steps, batch)``, and lengths
+    ``(batch,)`` or None. No state goes on.
     """
     ids, labels, mask, lengths = batch
     logits = model(ids, lengths).transpose(1, 2)  # (num_steps, num_labels, batch)

@@ -6,39 +6,43 @@ import pytest
 from nbformat import NotebookNode, v4
 from nbgrader.utils import determine_grade
 
+from grading.execute import RECORD, Execute, role
+from grading.limits import Limits, MiB
+from grading.sandbox import require_sandbox
 from tests.grading.handed_in import source
-from tools.grading.execute import RECORD, Execute, role
-from tools.grading.limits import Limits, MiB
-from tools.grading.sandbox import check_available
 
+# The record of a run in which nothing happened.
+QUIET = {"ended": "", "replaced": [], "stopped": [], "unsafe": False}
 LIMITS = Limits(cell_seconds=8, total_seconds=120, memory=1024 * MiB, processes=32)
 
 
 def _why_not() -> str:
     try:
-        check_available()
+        require_sandbox()
     except ValueError as error:
         return str(error)
     return ""
 
 
-needs_sandbox = pytest.mark.skipif(bool(_why_not()), reason=_why_not())
+WHY_NOT = _why_not()
+needs_sandbox = pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)
 
 
 def assignment(*cells: str | tuple[str, str]) -> NotebookNode:
-    """Return a notebook with the locked cells of an assignment, then code, and tests as ``("test", code)``."""
-    start = [c for c in source().cells if role(c) == "locked"]
-    notebook = v4.new_notebook(cells=start)
+    """Return a notebook with the locked cells of an assignment, then these.
+
+    A test is ``("test", code)``, what a student writes just code.
+    """
+    marks = {"grade": True, "locked": True, "solution": False, "task": False}
+    marks |= {"points": 1, "schema_version": 3}
+    notebook = v4.new_notebook()
+    notebook.cells = [cell for cell in source().cells if role(cell) == "locked"]
     for number, one in enumerate(cells):
-        if isinstance(one, str):
-            notebook.cells.append(v4.new_code_cell(one))
-        else:
-            test = v4.new_code_cell(one[1])
-            test.metadata.nbgrader = {
-                **{"grade": True, "locked": True, "solution": False, "task": False},
-                **{"grade_id": f"test_{number}", "points": 1, "schema_version": 3},
-            }
-            notebook.cells.append(test)
+        is_test = not isinstance(one, str)
+        cell = v4.new_code_cell(one[1] if is_test else one)
+        if is_test:
+            cell.metadata.nbgrader = marks | {"grade_id": f"test_{number}"}
+        notebook.cells.append(cell)
     return notebook
 
 
@@ -56,11 +60,8 @@ def scores(notebook: NotebookNode) -> list[float]:
 
 def printed(notebook: NotebookNode, index: int) -> str:
     """Return all text in the outputs of the cell at ``index`` after the locked ones."""
-    cells = [c for c in notebook.cells if role(c) != "locked"]
-    return "".join(
-        output.get("text", "") + output.get("evalue", "")
-        for output in cells[index].outputs
-    )
+    outputs = [c for c in notebook.cells if role(c) != "locked"][index].outputs
+    return "".join(one.get("text", "") + one.get("evalue", "") for one in outputs)
 
 
 def record(notebook: NotebookNode) -> dict:

@@ -4,22 +4,26 @@ import os
 
 import pytest
 
+from grading import collect
+from grading.collect import examine, majority, students
+from grading.names import Person
+from grading.reading import read
+from grading.unpack import File, files
 from tests.grading.handed_in import data, release, solved
 from tests.grading.test_unpack import zipped
-from tools.grading.collect import examine, majority, students
-from tools.grading.names import Person
-from tools.grading.unpack import files
 
 RELEASES = {"doubling": release(), "tripling": release("tripling", 3)}
 GOOD = data(solved())
 OTHER = data(release("tripling", 3))
+MOODLE = "_assignsubmission_file_"
+AS_READ = "graded under the name as read"
 
 
 @pytest.fixture
-def collected(tmp_path):
-    """A function that collects files of these contents; later ones are younger."""
+def examined(tmp_path):
+    """A function that examines files of these contents; later ones are younger."""
 
-    def collect(entries, people=None):
+    def examine_all(entries):
         folder = tmp_path / "submissions"
         for minute, (name, content) in enumerate(entries.items()):
             path = folder / name
@@ -27,8 +31,18 @@ def collected(tmp_path):
             path.write_bytes(content)
             os.utime(path, (10**9 + 60 * minute,) * 2)
         found = files(folder, tmp_path / "scratch")
-        examined = [examine(file, RELEASES) for file in found]
-        return {s.id: s for s in students(examined, "doubling", people)}
+        return [examine(file, RELEASES) for file in found]
+
+    return examine_all
+
+
+@pytest.fixture
+def collected(examined):
+    """A function that returns the students, by id, of files of these contents."""
+
+    def collect(entries, people=None):
+        found = students(examined(entries), "doubling", people)
+        return {student.id: student for student in found}
 
     return collect
 
@@ -37,8 +51,21 @@ def chosen(found):
     return {id: one.chosen.name if one.chosen else None for id, one in found.items()}
 
 
+def test_a_file_is_read_once_as_long_as_there_is_memory(examined, monkeypatch):
+    (file,) = examined({"Ana.ipynb": GOOD})
+    assert (file.assignment, file.notebook) == ("doubling", read(GOOD))
+    monkeypatch.setattr(collect, "MOST_MEMORY", 0)
+    (file,) = examined({"Ana.ipynb": GOOD})
+    assert (file.assignment, file.notebook) == ("doubling", None)
+
+
+def test_a_file_that_is_too_large_is_not_read():
+    file = File(("Ana.ipynb",), path=None, time=0, size=100 * 2**20)
+    assert examine(file, RELEASES).problem == "it has 100 MiB; at most 64 MiB are read"
+
+
 def test_a_mixture_of_downloads(collected):
-    moodle = zipped({"Ana Muñoz_1_assignsubmission_file_/doubling.ipynb": GOOD})
+    moodle = zipped({f"Ana Muñoz_1{MOODLE}/doubling.ipynb": GOOD})
     found = collected(
         {
             "moodle.zip": moodle,
@@ -52,7 +79,7 @@ def test_a_mixture_of_downloads(collected):
     )
     names = ["Ana Muñoz", "Cleo Dee", "Eve", "Finn", "gina", "stonebob", "王小明"]
     assert list(found) == names
-    assert all(one.chosen and not one.looks for one in found.values())
+    assert all(one.chosen and not one.found for one in found.values())
 
 
 def test_a_folder_of_many_is_not_one_student(collected):
@@ -64,7 +91,7 @@ def test_a_folder_of_one_may_hold_several_files(collected):
     entries = {"Ana/draft.ipynb": GOOD, "Ana/last.ipynb": GOOD, "Bo/x.ipynb": GOOD}
     found = collected(entries)
     assert chosen(found) == {"Ana": "Ana/last.ipynb", "Bo": "Bo/x.ipynb"}
-    assert found["Ana"].looks == [
+    assert found["Ana"].found == [
         "2 notebooks; Ana/last.ipynb is the last and counts, not Ana/draft.ipynb"
     ]
 
@@ -79,19 +106,17 @@ def test_the_last_that_can_be_graded_counts(collected):
         }
     )
     assert chosen(found) == {"Ana": "Ana/doubling.ipynb"}
-    assert sorted(found["Ana"].looks) == [
+    assert sorted(found["Ana"].found) == [
         "doubling (1).ipynb: it is no JSON, so no notebook, or cut off",
         "notes.pdf: it is no .ipynb file",
         "tripling.ipynb is of the assignment tripling",
     ]
 
 
-def test_versions_decide_between_files_of_the_same_time(collected, tmp_path):
+def test_versions_decide_between_files_of_the_same_time(collected):
     names = ["doubling (2).ipynb", "doubling (10).ipynb", "doubling.ipynb"]
-    archive = zipped({f"Ana/{name}": GOOD for name in names})
-    assert chosen(collected({"all.zip": archive})) == {
-        "Ana": "all/Ana/doubling (10).ipynb"
-    }
+    found = collected({"all.zip": zipped({f"Ana/{name}": GOOD for name in names})})
+    assert chosen(found) == {"Ana": "all/Ana/doubling (10).ipynb"}
 
 
 def test_what_cannot_be_graded_is_not_lost(collected):
@@ -115,9 +140,7 @@ def test_what_cannot_be_graded_is_not_lost(collected):
 
 
 def test_namesakes_stay_two(collected):
-    found = collected(
-        {f"Ana Li_{n}_assignsubmission_file_/doubling.ipynb": GOOD for n in (7, 8)}
-    )
+    found = collected({f"Ana Li_{n}{MOODLE}/doubling.ipynb": GOOD for n in (7, 8)})
     assert list(found) == ["Ana Li 7", "Ana Li 8"]
 
 
@@ -143,7 +166,7 @@ def test_the_class_list(collected):
             "munozana_12_34_doubling.ipynb": GOOD,
             "Ana Muñoz - doubling.ipynb": GOOD,
             "Stranger.ipynb": GOOD,
-            "cy twin_1_assignsubmission_file_/doubling.ipynb": GOOD,
+            f"cy twin_1{MOODLE}/doubling.ipynb": GOOD,
         },
         PEOPLE,
     )
@@ -151,24 +174,21 @@ def test_the_class_list(collected):
         "Stranger": "Stranger.ipynb",
         "s1": "Ana Muñoz - doubling.ipynb",
         "s2": None,
-        "s3": "cy twin_1_assignsubmission_file_/doubling.ipynb",
+        "s3": f"cy twin_1{MOODLE}/doubling.ipynb",
     }
-    assert found["s1"].looks[0].startswith("2 notebooks; Ana Muñoz - doubling.ipynb")
-    assert found["s2"].looks == ["nothing was handed in"]
+    assert found["s1"].found[0].startswith("2 notebooks; Ana Muñoz - doubling.ipynb")
+    assert found["s2"].found == ["nothing was handed in"]
     assert found["s2"].problem == "nothing was handed in"
-    assert found["Stranger"].looks == [
-        "'Stranger' is not in the class list; graded under the name as read"
-    ]
+    said = f"'Stranger' is not in the class list; {AS_READ}"
+    assert found["Stranger"].found == [said]
 
 
 def test_two_of_one_system_are_never_one_person(collected):
-    entries = {f"Cy Twin_{n}_assignsubmission_file_/x.ipynb": GOOD for n in (1, 2)}
+    entries = {f"Cy Twin_{n}{MOODLE}/x.ipynb": GOOD for n in (1, 2)}
     found = collected(entries, PEOPLE)
     assert found["s3"].chosen is None
-    for id in ("Cy Twin 1", "Cy Twin 2"):
-        assert found[id].looks == [
-            "two students fit 'Cy Twin' of the class list; graded under the name as read"
-        ]
+    said = f"two students fit 'Cy Twin' of the class list; {AS_READ}"
+    assert found["Cy Twin 1"].found == found["Cy Twin 2"].found == [said]
 
 
 def test_a_stranger_does_not_take_an_id(collected):
@@ -178,22 +198,19 @@ def test_a_stranger_does_not_take_an_id(collected):
     assert found["s9"].chosen
 
 
-def test_majority(tmp_path):
-    def said(*contents):
-        folder = tmp_path / str(len(list(tmp_path.iterdir())))
-        folder.mkdir()
-        for number, content in enumerate(contents):
-            (folder / f"{number}.ipynb").write_bytes(content)
-        return majority(
-            [examine(file, RELEASES) for file in files(folder, tmp_path / "scratch")]
-        )
+def test_majority(examined):
+    contents = {"1.ipynb": GOOD, "2.ipynb": GOOD, "3.ipynb": OTHER, "4.ipynb": b""}
+    assert majority(examined(contents)) == "doubling"
 
-    assert said(GOOD, GOOD, OTHER, b"") == "doubling"
-    with pytest.raises(
-        ValueError, match="as many notebooks are of doubling as of tripling"
-    ):
-        said(GOOD, OTHER)
-    with pytest.raises(
-        ValueError, match="no file handed in is a notebook of an assignment"
-    ):
-        said(b"", b"x")
+
+@pytest.mark.parametrize(
+    ("contents", "said"),
+    [
+        ([GOOD, OTHER], "as many notebooks are of doubling as of tripling: say which"),
+        ([b"", b"x"], "no file handed in is a notebook of an assignment"),
+    ],
+)
+def test_no_majority(examined, contents, said):
+    found = examined({f"{n}.ipynb": one for n, one in enumerate(contents)})
+    with pytest.raises(ValueError, match=f"^{said}.*--assignment NAME"):
+        majority(found)

@@ -1,11 +1,12 @@
-"""Every assignment of the course, graded as students' work is: its solution, and what has not been touched."""
+"""Every assignment of the course, graded as students' work is: solved and untouched."""
 
 import nbformat
 import pytest
 
+from grading.course import Course
+from grading.grade import grade
 from tests.grading.sandboxed import needs_sandbox
 from tools import assignments
-from tools.grading.grade import grade
 from tools.notebook import load
 
 SOURCES = assignments.sources()
@@ -20,15 +21,17 @@ def solved(source):
     return notebook
 
 
+def each(name):
+    return pytest.param(name, id=name, marks=pytest.mark.xdist_group(f"graded {name}"))
+
+
 @needs_sandbox
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, id=name, marks=pytest.mark.xdist_group(f"graded {name}"))
-        for name in SOURCES
-    ],
-)
-def test_the_solution_gets_all_points_of_the_tests_and_stubs_get_none(name, tmp_path):
+@pytest.mark.parametrize("name", map(each, SOURCES))
+def test_the_solution_gets_all_points_of_the_tests_and_stubs_get_none(
+    name, tmp_path, monkeypatch
+):
+    # Ada hands in the solution: it need not be run once more before.
+    monkeypatch.setattr(Course, "require_solvable", lambda course: None)
     source = load(SOURCES[name])
     handed_in = tmp_path / "handed in"
     handed_in.mkdir()
@@ -40,4 +43,4 @@ def test_the_solution_gets_all_points_of_the_tests_and_stubs_get_none(name, tmp_
     assert ada.needs_marking
     assert ben.score == 0
     assert not ben.needs_marking
-    assert (ada.looks, ben.looks) == ([], [])
+    assert (ada.reasons(), ben.reasons()) == ([], [])

@@ -1,9 +1,13 @@
-"""A test earns its points only if it ran to its end, with the functions that it judges with as they are."""
+"""A test earns points only if it ran to its end, with what it judges with as it is."""
 
 import pytest
 from nbformat import v4
 
+from grading import execute
+from grading.execute import Execute, _judged, _prove, role
+from grading.limits import Limits, MiB
 from tests.grading.sandboxed import (
+    QUIET,
     assignment,
     needs_sandbox,
     printed,
@@ -11,21 +15,23 @@ from tests.grading.sandboxed import (
     run,
     scores,
 )
-from tools.grading import execute
-from tools.grading.execute import Execute, _judged, _prove, role
-from tools.grading.limits import Limits, MiB
 
 WRONG = "def double(x):\n    return x"
+# A test a line.
+JUDGEMENTS = """
+from utils.checks import check_close; check_close('x', double(torch.tensor(2.0)), 4.0)
+assert torch.allclose(double(ONES), 2 * ONES)
+assert np.allclose(double(np.ones(3)), 2 * np.ones(3))
+import numpy.testing; numpy.testing.assert_allclose(double(np.ones(3)), 2 * np.ones(3))
+torch.testing.assert_close(double(ONES), 2 * ONES)
+assert (double(ONES) - 2 * ONES).abs().max().item() < 1e-6
+assert (double(ONES) == 2 * ONES).all()
+assert all(abs(double(x) - 2 * x) < 1e-6 for x in (1, 2, 3))
+"""
 TESTS = [
-    ("test", "from utils.checks import check_close\ncheck_close('x', double(torch.tensor(2.0)), 4.0)"),
-    ("test", "assert torch.allclose(double(torch.ones(3)), 2 * torch.ones(3))"),
-    ("test", "assert np.allclose(double(np.ones(3)), 2 * np.ones(3))"),
-    ("test", "import numpy.testing\nnumpy.testing.assert_allclose(double(np.ones(3)), 2 * np.ones(3))"),
-    ("test", "torch.testing.assert_close(double(torch.ones(3)), 2 * torch.ones(3))"),
-    ("test", "assert (double(torch.ones(3)) - 2 * torch.ones(3)).abs().max().item() < 1e-6"),
-    ("test", "assert (double(torch.ones(3)) == 2 * torch.ones(3)).all()"),
-    ("test", "assert all(abs(double(x) - 2 * x) < 1e-6 for x in (1, 2, 3))"),
-]  # fmt: skip
+    ("test", line.replace("ONES", "torch.ones(3)"))
+    for line in JUDGEMENTS.strip().splitlines()
+]
 
 
 @needs_sandbox
@@ -57,9 +63,10 @@ all = abs = builtins.all = builtins.abs = lambda *args: 0
 mine = torch.allclose
 torch = np = numpy = Yes()
 """
-    still_theirs = (
-        "import sys\nprint(sys.modules['torch'].allclose is mine, type(torch).__name__)"
-    )
+    still_theirs = """
+import sys
+print(sys.modules["torch"].allclose is mine, type(torch).__name__)
+"""
     notebook = run(assignment(WRONG, attack, *TESTS, still_theirs))
     assert scores(notebook) == [0] * len(TESTS)
     names = record(notebook)["replaced"]
@@ -76,10 +83,11 @@ async def nothing(*args, **settings):
 shell.run_code = nothing
 """
 OTHER_LISTS = """
-shell.input_transformers_post = [lambda lines: [l for l in lines if "double" not in l]]
+shell.input_transformers_post = [without_double]
 shell.ast_transformers = [NoAsserts()]
-shell.events.callbacks = {name: [lambda *args: print("hooked")] for name in shell.events.callbacks}
-shell.input_transformer_manager.cleanup_transforms = list(shell.input_transformers_post)
+names = shell.events.callbacks
+shell.events.callbacks = {name: [lambda *args: print("hooked")] for name in names}
+shell.input_transformer_manager.cleanup_transforms = [without_double]
 """
 
 
@@ -100,14 +108,21 @@ class Always(TorchFunctionMode):
     def __torch_function__(self, function, types, args=(), settings=None):
         return True if function is torch.allclose else torch.zeros(())
 
+def without_double(lines):
+    return [line for line in lines if "double" not in line]
+
+def transform(self, cell):
+    return keep(self, cell.replace("assert", "").replace("check_close(", "("))
+
+def ast_parse(code, *args, **settings):
+    return parse("\\n".join(without_double(code.splitlines())), *args, **settings)
+
 shell.set_custom_exc((Exception,), lambda *args, **settings: None)
-shell.input_transformers_post.append(lambda lines: [l for l in lines if "double" not in l])
-shell.input_transformers_cleanup.append(lambda lines: [l for l in lines if "double" not in l])
+shell.input_transformers_post.append(without_double)
+shell.input_transformers_cleanup.append(without_double)
 shell.ast_transformers.append(NoAsserts())
 keep, parse = type(shell).transform_cell, shell.compile.ast_parse
-type(shell).transform_cell = lambda self, cell: keep(self, cell.replace("assert", "").replace("check_close(", "("))
-shell.compile.ast_parse = lambda code, *args, **settings: parse("\\n".join(
-    line for line in code.splitlines() if "double" not in line), *args, **settings)
+type(shell).transform_cell, shell.compile.ast_parse = transform, ast_parse
 shell.events.register("pre_run_cell", lambda info: print("hooked"))
 sys.excepthook = lambda *args: None
 Always().__enter__()
@@ -133,8 +148,8 @@ def double(x):
     import utils.checks
     torch.allclose = np.allclose = lambda *args, **settings: True
     torch.testing.assert_close = np.testing.assert_allclose = torch.allclose
-    globals()["check_close"] = utils.checks.check_close = utils.checks._check = torch.allclose
-    globals()["all"] = torch.allclose
+    globals()["check_close"] = globals()["all"] = torch.allclose
+    utils.checks.check_close = utils.checks._check = torch.allclose
     torch.Tensor.__eq__ = torch.Tensor.__sub__ = lambda a, b: torch.zeros(())
     return x.as_subclass(Equal) if isinstance(x, torch.Tensor) else x
 """
@@ -168,12 +183,7 @@ def double(x):
     notebook = run(assignment(honest, *tests, own_check, ("test", "'not points'")))
     assert scores(notebook) == [1] * (len(tests) + 1)
     assert "ZeroDivisionError" in str(notebook.cells[-2].outputs)
-    assert record(notebook) == {
-        "ended": "",
-        "replaced": [],
-        "stopped": [],
-        "unsafe": False,
-    }
+    assert record(notebook) == QUIET
     assert printed(notebook, 2).startswith("✓ x") or "working" in printed(notebook, 2)
 
 
@@ -222,11 +232,9 @@ def test_a_cell_that_cannot_be_interrupted():
 def test_without_a_sandbox():
     code = "import os\nprint(os.getcwd(), os.environ.get('UNROLLED_DEVICE'))"
     loop = "while True:\n    pass"
-    notebook = run(
-        assignment(code, loop, *TESTS[:1], "def double(x): return 2 * x", *TESTS),
-        Limits(cell_seconds=3),
-        unsafe=True,
-    )
+    right = "def double(x): return 2 * x"
+    notebook = assignment(code, loop, TESTS[0], right, *TESTS)
+    run(notebook, Limits(cell_seconds=3), unsafe=True)
     assert printed(notebook, 0).endswith("/course/work cpu\n")
     assert scores(notebook) == [0] + [1] * len(TESTS)
     assert record(notebook)["unsafe"] is True

@@ -1,4 +1,4 @@
-"""A class of submissions of every kind, graded in one run, with the score that each should get."""
+"""A class of submissions of every kind, graded in one run: who gets which score."""
 
 import copy
 import csv
@@ -16,9 +16,14 @@ from typing import NamedTuple
 
 import nbformat
 import pytest
+from filelock import FileLock
 from nbformat import v3, v4
 from nbgrader.api import Gradebook
 
+from grading import collect, sandbox
+from grading.grade import grade
+from grading.limits import MiB
+from grading.student import Student
 from tests.grading.handed_in import (
     cell,
     data,
@@ -29,15 +34,10 @@ from tests.grading.handed_in import (
     without,
     write_sources,
 )
-from tests.grading.sandboxed import needs_sandbox
+from tests.grading.sandboxed import LIMITS, QUIET, needs_sandbox
 from tests.grading.test_unpack import zipped
-from tools.grading import sandbox
-from tools.grading.grade import grade
-from tools.grading.limits import Limits, MiB
-from tools.grading.report import Row
 from tools.notebook import ROOT
 
-LIMITS = Limits(cell_seconds=8, total_seconds=120, memory=1024 * MiB, processes=32)
 WRONG = "return x"
 TABLES = ("doubling.csv", "doubling_needs_a_look.csv")
 
@@ -93,9 +93,9 @@ def of_format_3():
 
 
 REPLACED = """
-import numpy, sys, utils.checks
-torch.allclose = np.allclose = numpy.testing.assert_allclose = lambda *args, **settings: True
-utils.checks.check_close = lambda *args, **settings: None
+import numpy, utils.checks
+torch.allclose = np.allclose = lambda *args, **settings: True
+utils.checks.check_close = numpy.testing.assert_allclose = torch.allclose
 torch.Tensor.__sub__ = lambda a, b: torch.zeros(())
 all = abs = lambda *args: 0
 get_ipython().set_custom_exc((Exception,), lambda *args, **settings: None)
@@ -120,7 +120,8 @@ for folder, name in ((GRADES, "gradebook.db"), (SOURCES, "doubling/doubling.ipyn
 """
 WRITES = """
 import os
-for folder in (GRADES, SUBMISSIONS, SOURCES, COURSE, "/usr", "/", "..", "../utils", "/course/kernel"):
+theirs = ("/usr", "/", "..", "../utils", "/course/kernel")
+for folder in (GRADES, SUBMISSIONS, SOURCES, COURSE, *theirs):
     try:
         os.makedirs(folder, exist_ok=True)
         open(os.path.join(folder, "evil"), "w").write("x")
@@ -139,7 +140,7 @@ except OSError as error:
 
 
 class Case(NamedTuple):
-    """A submission: whose, under which name, what it holds; its points, and what is said about it."""
+    """What a student hands in under which name, and what should come of it."""
 
     student: str
     path: str
@@ -149,72 +150,90 @@ class Case(NamedTuple):
     repaired: str = ""  # a pattern; empty: nothing was repaired
 
 
-M = "_assignsubmission_file_/doubling.ipynb"
+def loose(student, content, *expected):
+    """A case whose file is called as the student is."""
+    return Case(student, f"{student}.ipynb", content, *expected)
+
+
+MOODLE = "_assignsubmission_file_/doubling.ipynb"
+NO_JSON = "no JSON, so no notebook"
+REPLACES = with_code(REPLACED, double=WRONG, square=WRONG)
+GONE = without(solved(), "setup", "doubling_test", "mean_square_hidden")
+BACK = "setup was missing and was put back; doubling_test was missing"
 LOST = "cells had lost their metadata; .*doubling was recognized by its place"
+EDITED = "doubling_test had been changed; the original is back"
+PACKED = "drive.zip/work.zip/Copy of Flo Gray - Doubling.ipynb"
+UTF_16 = data(solved()).decode().encode("utf-16")
+TOO_MUCH = f"x = torch.ones({(LIMITS.memory + 2**30) // 4})"
 CASES = [
-    # -- good and less good work, from everywhere --
-    Case("Ana María Muñoz", "Ana María Muñoz.ipynb", solved(), 6),
+    # Good and less good work, from everywhere.
+    loose("Ana María Muñoz", solved(), 6),
     Case("王小明", "王小明/doubling.ipynb", solved(double=WRONG), 3),
-    Case("Bob Stone", "moodle.zip/Bob Stone_11" + M, solved(square="return x"), 3),
-    Case("Cleo Dee", "moodle.zip/Dee Cleo_12" + M, release(), 0),
+    Case("Bob Stone", f"moodle.zip/Bob Stone_11{MOODLE}", solved(square=WRONG), 3),
+    Case("Cleo Dee", f"moodle.zip/Dee Cleo_12{MOODLE}", release(), 0),
     Case("Di Early", "earlydi_LATE_7_8_doubling-1.ipynb", solved(), 6),
     Case("Ed Fox", "Ed Fox - Doubling.ipynb", solved(), 6),
-    Case("Flo Gray", "drive.zip/work.zip/Copy of Flo Gray - Doubling.ipynb", solved(), 6),
-    # -- what is no notebook of this assignment --
-    Case("Gil No", "Gil No.ipynb", b"print('hello')", 0, "no JSON, so no notebook"),
-    Case("Hal No", "Hal No.ipynb", b'{"a": 1}', 0, "no notebook: it has no cells"),
+    Case("Flo Gray", PACKED, solved(), 6),
+    # What is no notebook of this assignment.
+    loose("Gil No", b"print('hello')", 0, NO_JSON),
+    loose("Hal No", b'{"a": 1}', 0, "no notebook: it has no cells"),
     Case("Ida No", "Ida No.pdf", b"%PDF-1.4", 0, r"it is no \.ipynb file"),
-    Case("Jo Empty", "moodle.zip/Jo Empty_13" + M, b"", 0, "the file is empty"),
-    Case("Kim Big", "Kim Big.ipynb", bytes(50 * MiB), 0, "no JSON, so no notebook"),
-    Case("Lo Other", "Lo Other.ipynb", release("tripling", 3), 0, "of the assignment tripling"),
+    Case("Jo Empty", f"moodle.zip/Jo Empty_13{MOODLE}", b"", 0, "the file is empty"),
+    loose("Kim Big", bytes(50 * MiB), 0, NO_JSON),
+    loose("Lo Other", release("tripling", 3), 0, "of the assignment tripling"),
     Case("Mo Missing", "", None, 0, "nothing was handed in"),
-    # -- damage, repaired --
-    Case("Ned Large", "Ned Large.ipynb", with_outputs(50 * MiB), 6),
-    Case("Ola Twice", "Ola Twice.ipynb", duplicated(), 6, "", "doubling was there 2 times"),
-    Case(
-        "Pia Gone", "Pia Gone.ipynb", without(solved(), "setup", "doubling_test", "mean_square_hidden"),
-        6, "", "setup was missing and was put back; doubling_test was missing",
-    ),
-    Case("Quin Type", "Quin Type.ipynb", of_other_types(), 6, "", "doubling had become markdown"),
-    Case("Ray Lost", "Ray Lost.ipynb", stripped(), 6, "doubling was recognized", LOST),
-    Case("Sue Edit", "Sue Edit.ipynb", with_edited_tests(), 3, "doubling_test had been changed", "original is back"),
-    Case("Tom Points", "Tom Points.ipynb", with_other_points(), 3, "changed to 100", "they are 1 again"),
-    Case("Una Old", "Una Old.ipynb", of_format_3(), 6),
-    Case("Vi Sixteen", "Vi Sixteen.ipynb", data(solved()).decode().encode("utf-16"), 6),
-    # -- code that does harm --
-    Case("Wes Loop", "Wes Loop.ipynb", solved(double="while True: pass"), 3, "longer than 8 s"),
-    Case("Xi Exit", "Xi Exit.ipynb", "import os\nos._exit(0)", 3, "kernel ended while a cell ran"),
-    Case("Yan Forks", "Yan Forks.ipynb", FORKS, 3, "More than 32 processes"),
-    Case("Zoe Memory", "Zoe Memory.ipynb", f"x = torch.ones({(LIMITS.memory + 2**30) // 4})", 6),
-    Case("Abe Reads", "Abe Reads.ipynb", READS, 6),
-    Case("Bea Writes", "Bea Writes.ipynb", WRITES, 6),
-    Case("Cy Connects", "Cy Connects.ipynb", CONNECTS, 6),
-    Case("Dan Prints", "Dan Prints.ipynb", "while True: print('x' * 1000)", 6, "more than 2 MiB"),
-    Case("Eva Replaces", "Eva Replaces.ipynb", with_code(REPLACED, double=WRONG, square=WRONG), 0, "replaced .*allclose"),
-]  # fmt: skip
+    # Damage, repaired.
+    loose("Ned Large", with_outputs(50 * MiB), 6),
+    loose("Ola Twice", duplicated(), 6, "", "doubling was there 2 times"),
+    loose("Pia Gone", GONE, 6, "", BACK),
+    loose("Quin Type", of_other_types(), 6, "", "doubling had become markdown"),
+    loose("Ray Lost", stripped(), 6, "doubling was recognized", LOST),
+    loose("Sue Edit", with_edited_tests(), 3, EDITED, EDITED),
+    loose("Tom Points", with_other_points(), 3, "changed to 100", "they are 1 again"),
+    loose("Una Old", of_format_3(), 6),
+    loose("Vi Sixteen", UTF_16, 6),
+    # Code that does harm.
+    loose("Wes Loop", solved(double="while True: pass"), 3, "longer than 8 s"),
+    loose("Xi Exit", "import os\nos._exit(0)", 3, "kernel ended while a cell ran"),
+    loose("Yan Forks", FORKS, 3, "More than 32 processes"),
+    loose("Zoe Memory", TOO_MUCH, 6),
+    loose("Abe Reads", READS, 6),
+    loose("Bea Writes", WRITES, 6),
+    loose("Cy Connects", CONNECTS, 6),
+    loose("Dan Prints", "while True: print('x' * 1000)", 6, "more than 2 MiB"),
+    loose("Eva Replaces", REPLACES, 0, "replaced .*allclose"),
+]
 TWO = Case("Fay Two", "", None, 6, "2 notebooks; Fay Two/doubling.ipynb is the last")
-STRANGER = Case(
-    "Nobody Knows", "Nobody Knows.ipynb", solved(), 6, "not in the class list"
-)
+STRANGER = loose("Nobody Knows", solved(), 6, "not in the class list")
 
 
 class Class(NamedTuple):
-    """The graded class: where it lies, its rows by name, and who connected to our server."""
+    """The graded class: where it lies, all by name, and who came to our server."""
 
     folder: Path
-    rows: dict[str, Row]
+    students: dict[str, Student]
     guests: list
 
-    def again(self, **settings):
+    def again(self):
         """Run the same grading once more."""
-        return grade(
-            self.folder / "submissions",
-            self.folder / "grades",
-            roster=self.folder / "class.csv",
-            sources=self.folder / "sources",
-            limits=LIMITS,
-            **settings,
-        )
+        return graded(self.folder, roster=self.folder / "class.csv")
+
+    def notebook(self, name):
+        """Return where a student's graded notebook is."""
+        folder = self.folder / "grades" / "autograded" / self.students[name].id
+        return folder / "doubling" / "doubling.ipynb"
+
+    def page(self, student):
+        """Return a student's page."""
+        folder = self.folder / "grades" / "feedback" / student.id
+        return (folder / "doubling" / "doubling.html").read_text(encoding="utf-8")
+
+
+def graded(folder, **settings):
+    """Grade what lies in ``folder``."""
+    names = ("submissions", "grades", "sources")
+    paths = {name: folder / name for name in names}
+    return grade(**{"limits": LIMITS} | paths | settings)
 
 
 def content(case, folder, port):
@@ -237,8 +256,8 @@ def content(case, folder, port):
     return data(case.content)
 
 
-def hand_in(folder, cases, port):
-    """Write the files of the cases, those below a .zip name into archives."""
+def hand_in(folder, cases, port=0):
+    """Write the files of the cases, those below the name of an archive into one."""
     archives = {}
     for case in filter(lambda case: case.path, cases):
         names, target = case.path.split("/"), archives
@@ -252,12 +271,9 @@ def hand_in(folder, cases, port):
         target["/".join(names)] = content(case, folder, port)
 
     def packed(entries):
-        return zipped(
-            {
-                name: packed(one) if isinstance(one, dict) else one
-                for name, one in entries.items()
-            }
-        )
+        if isinstance(entries, bytes):
+            return entries
+        return zipped({name: packed(one) for name, one in entries.items()})
 
     for name, entries in archives.items():
         (folder / "submissions" / name).write_bytes(packed(entries))
@@ -275,73 +291,64 @@ def the_class(tmp_path_factory):
             guests.append(server.accept())
 
     threading.Thread(target=serve, daemon=True).start()
-    hand_in(folder, [*CASES, STRANGER], server.getsockname()[1])
-    two = folder / "submissions" / "Fay Two"
-    two.mkdir()
-    (two / "draft.ipynb").write_bytes(data(solved(double=WRONG)))
-    (two / "doubling.ipynb").write_bytes(data(solved()))
-    os.utime(two / "draft.ipynb", (10**9, 10**9))
+    draft = Case("Fay Two", "Fay Two/draft.ipynb", solved(double=WRONG), 3)
+    final = Case("Fay Two", "Fay Two/doubling.ipynb", solved(), 6)
+    handed_in = [*CASES, STRANGER, draft, final]
+    hand_in(folder, handed_in, port=server.getsockname()[1])
+    os.utime(folder / "submissions" / draft.path, (10**9, 10**9))
     with (folder / "class.csv").open("w", newline="") as file:
         lines = [(f"s{n}", case.student, "") for n, case in enumerate([*CASES, TWO])]
         csv.writer(file).writerows([("id", "name", "email"), *lines])
-    rows = Class(folder, {}, []).again()
-    return Class(folder, {row.name: row for row in rows}, guests)
+    students = Class(folder, {}, []).again()
+    return Class(folder, {student.name: student for student in students}, guests)
+
+
+EVERYBODY = [*CASES, TWO, STRANGER]
 
 
 @needs_sandbox
-@pytest.mark.parametrize("case", [*CASES, TWO, STRANGER], ids=lambda case: case.student)
+@pytest.mark.parametrize("case", EVERYBODY, ids=lambda case: case.student)
 def test_score(the_class, case):
-    row = the_class.rows[case.student]
-    assert (row.score, row.max) == (case.score, 8)
-    looks, repaired = "; ".join(row.looks), "; ".join(row.repaired)
+    student = the_class.students[case.student]
+    assert (student.score, student.max) == (case.score, 8)
+    looks, repaired = "; ".join(student.reasons()), "; ".join(student.repairs)
     assert re.search(case.looks, looks) if case.looks else looks == ""
     assert re.search(case.repaired, repaired) if case.repaired else repaired == ""
-    assert bool(row.not_graded) == (not row.file)
-
-
-def page(the_class, row):
-    return (
-        the_class.folder
-        / "grades"
-        / "feedback"
-        / row.student
-        / "doubling"
-        / "doubling.html"
-    )
+    assert bool(student.problem) == (not student.file)
 
 
 @needs_sandbox
-def test_the_class_is_large_and_complete(the_class):
-    assert len(CASES) + 2 >= 24
-    assert set(the_class.rows) == {case.student for case in [*CASES, TWO, STRANGER]}
+def test_nobody_else_is_in_the_class(the_class):
+    assert set(the_class.students) == {case.student for case in EVERYBODY}
 
 
 @needs_sandbox
 def test_everybody_has_a_page(the_class):
-    for row in the_class.rows.values():
-        text = page(the_class, row).read_text(encoding="utf-8")
-        if row.not_graded:
+    for student in the_class.students.values():
+        text = the_class.page(student)
+        if student.problem:
             assert "Your work was not graded" in text
         else:
-            assert f"Score: {row.score:.1f} / 8.0" in text
-        for note in row.repaired:
+            assert f"Score: {student.score:.1f} / 8.0" in text
+        for note in student.repairs:
             assert note.split(";")[0][:40] in text
 
 
 @needs_sandbox
 def test_the_tables(the_class):
-    folder = the_class.folder / "grades"
-    with (folder / "doubling.csv").open(encoding="utf-8-sig", newline="") as file:
-        grades = {line["name"]: line for line in csv.DictReader(file)}
-    with (folder / "doubling_needs_a_look.csv").open(
-        encoding="utf-8-sig", newline=""
-    ) as file:
-        looks = {(line["student"], line["reason"]) for line in csv.DictReader(file)}
+    def rows(name):
+        path = the_class.folder / "grades" / name
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            return list(csv.DictReader(file))
+
+    grades, looks = map(rows, TABLES)
+    students = the_class.students.values()
+    grades = {line["name"]: line for line in grades}
     assert {name: float(line["score"]) for name, line in grades.items()} == {
-        name: row.score for name, row in the_class.rows.items()
+        student.name: student.score for student in students
     }
-    assert looks == {
-        (r.student, look) for r in the_class.rows.values() for look in r.looks
+    assert {(line["student"], line["reason"]) for line in looks} == {
+        (student.id, why) for student in students for why in student.reasons()
     }
     assert grades["王小明"]["needs_marking"] == "yes"
     assert grades["Cleo Dee"]["needs_marking"] == "no"  # nothing was written
@@ -353,15 +360,12 @@ def test_nothing_is_lost(the_class):
     originals = the_class.folder / "grades" / "originals" / "doubling"
     for case in CASES:
         if case.path:
-            student = the_class.rows[case.student].student
-            (kept,) = (originals / student).iterdir()
+            (kept,) = (originals / the_class.students[case.student].id).iterdir()
             if isinstance(case.content, bytes):
                 assert kept.read_bytes() == case.content
-    fay = originals / the_class.rows["Fay Two"].student
-    assert sorted(path.name for path in fay.iterdir()) == [
-        "doubling.ipynb",
-        "draft.ipynb",
-    ]
+    fay = originals / the_class.students["Fay Two"].id
+    names = sorted(path.name for path in fay.iterdir())
+    assert names == ["doubling.ipynb", "draft.ipynb"]
 
 
 @needs_sandbox
@@ -370,18 +374,8 @@ def test_no_harm_was_done(the_class):
     assert not list(the_class.folder.rglob("evil"))
     assert not (ROOT / "evil").exists()
     for name in ("Abe Reads", "Bea Writes", "Cy Connects"):
-        student = the_class.rows[name].student
-        graded = (
-            the_class.folder
-            / "grades"
-            / "autograded"
-            / student
-            / "doubling"
-            / "doubling.ipynb"
-        )
-        outputs = str(
-            [c.get("outputs") for c in nbformat.read(graded, as_version=4).cells]
-        )
+        notebook = nbformat.read(the_class.notebook(name), as_version=4)
+        outputs = str([one.get("outputs") for one in notebook.cells])
         assert "refused" in outputs
         assert "evil" not in outputs
 
@@ -389,36 +383,28 @@ def test_no_harm_was_done(the_class):
 @needs_sandbox
 def test_a_second_run_grades_nothing_and_says_the_same(the_class, capsys):
     folder = the_class.folder / "grades"
+
+    def times():
+        return {
+            path: path.stat().st_mtime_ns for path in folder.glob("autograded/*/*/*")
+        }
+
     tables = [(folder / name).read_bytes() for name in TABLES]
-    graded = times(folder)
+    before = times()
     the_class.again()
-    assert times(folder) == graded
+    assert times() == before
     assert tables == [(folder / name).read_bytes() for name in TABLES]
     assert ": 0 graded now, " in capsys.readouterr().out
-
-
-def times(folder):
-    """Return when each student was graded, by path."""
-    return {
-        path: path.stat().st_mtime_ns for path in folder.glob("autograded/*/*/*.ipynb")
-    }
 
 
 @needs_sandbox
 def test_a_run_that_is_killed_is_taken_up(the_class, tmp_path):
     shutil.copytree(the_class.folder / "grades", tmp_path / "grades", symlinks=True)
     write_sources(tmp_path / "sources")
-    (tmp_path / "submissions").mkdir()
-    for name in ("A", "B", "C"):
-        (tmp_path / "submissions" / f"{name}.ipynb").write_bytes(data(solved()))
-    call = (
-        "from tests.grading.test_grade import *\n"
-        f"folder = Path({str(tmp_path)!r})\n"
-        "grade(folder / 'submissions', folder / 'grades', sources=folder / 'sources', limits=LIMITS)"
-    )
-    run = subprocess.Popen(
-        [sys.executable, "-c", call], cwd=ROOT, stdout=subprocess.DEVNULL
-    )
+    hand_in(tmp_path, [loose(name, solved(), 6) for name in ("A", "B", "C")])
+    call = f"from tests.grading.test_grade import *; graded(Path({str(tmp_path)!r}))"
+    command = [sys.executable, "-c", call]
+    run = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
     first = tmp_path / "grades" / "autograded" / "A" / "doubling" / "doubling.ipynb"
     record = tmp_path / "grades" / "record.json"
     while '"A"' not in record.read_text() and run.poll() is None:
@@ -427,146 +413,129 @@ def test_a_run_that_is_killed_is_taken_up(the_class, tmp_path):
     run.kill()
     run.wait()
     assert "B" not in json.loads(record.read_text())["students"]["doubling"]
-    graded = first.stat().st_mtime_ns
-    rows = grade(
-        tmp_path / "submissions",
-        tmp_path / "grades",
-        sources=tmp_path / "sources",
-        limits=LIMITS,
-    )
-    scores = {row.student: row.score for row in rows}
+    before = first.stat().st_mtime_ns
+    scores = {student.id: student.score for student in graded(tmp_path)}
     assert [scores[name] for name in ("A", "B", "C")] == [6, 6, 6]
-    assert first.stat().st_mtime_ns == graded
+    assert first.stat().st_mtime_ns == before
     assert not (tmp_path / "grades" / ".unpacked").exists()
+
+
+def mark(folder, id, points, comment=None):
+    """Mark the answer of a student by hand."""
+    name = ("answer", "doubling", "doubling", id)
+    database = f"sqlite:///{folder / 'grades' / 'gradebook.db'}"
+    with Gradebook(database, "unrolled") as gradebook:
+        mark = gradebook.find_grade(*name)
+        mark.manual_score, mark.needs_manual_grade = points, False
+        gradebook.find_comment(*name).manual_comment = comment
+        gradebook.db.commit()
 
 
 @needs_sandbox
 def test_marks_by_hand_are_kept(the_class, tmp_path):
-    shutil.copytree(the_class.folder, tmp_path / "class")
     copied = the_class._replace(folder=tmp_path / "class")
-    ana = the_class.rows["Ana María Muñoz"].student
-    database = f"sqlite:///{tmp_path / 'class' / 'grades' / 'gradebook.db'}"
-    with Gradebook(database, "unrolled") as gradebook:
-        grade = gradebook.find_grade("answer", "doubling", "doubling", ana)
-        grade.manual_score, grade.needs_manual_grade = 1.5, False
-        comment = gradebook.find_comment("answer", "doubling", "doubling", ana)
-        comment.manual_comment = "Well said."
-        gradebook.db.commit()
-    rows = {row.student: row for row in copied.again()}
-    assert (rows[ana].score, rows[ana].by_hand, rows[ana].needs_marking) == (
-        7.5,
-        1.5,
-        False,
-    )
-    text = page(copied, rows[ana]).read_text(encoding="utf-8")
+    shutil.copytree(the_class.folder, copied.folder)
+    id = the_class.students["Ana María Muñoz"].id
+    mark(copied.folder, id, 1.5, "Well said.")
+    ana = {student.id: student for student in copied.again()}[id]
+    assert (ana.score, ana.by_hand, ana.needs_marking) == (7.5, 1.5, False)
+    text = copied.page(ana)
     assert "Score: 7.5 / 8.0" in text
     assert "Well said." in text
 
 
-def test_without_a_sandbox_it_refuses(tmp_path, monkeypatch):
-    monkeypatch.setattr(sandbox.shutil, "which", lambda _: None)
+@pytest.fixture
+def one_student(tmp_path):
+    """A folder with the assignments and what one student handed in."""
     write_sources(tmp_path / "sources")
-    (tmp_path / "A.ipynb").write_bytes(data(solved()))
-    with pytest.raises(
-        ValueError, match="there is no bwrap to sandbox submissions with"
-    ):
-        grade(tmp_path, tmp_path / "grades", sources=tmp_path / "sources")
+    hand_in(tmp_path, [loose("A", solved(), 6)])
+    return tmp_path
 
 
-def test_unsafe_grading_and_a_changed_assignment(tmp_path, monkeypatch, capsys):
+def change(folder, notebook):
+    """Put another assignment in the place of ``doubling``."""
+    nbformat.write(notebook, folder / "sources" / "doubling" / "doubling.ipynb")
+
+
+def test_without_a_sandbox_it_refuses(one_student, monkeypatch):
     monkeypatch.setattr(sandbox.shutil, "which", lambda _: None)
-    sources = write_sources(tmp_path / "sources")
-    submissions = tmp_path / "submissions"
-    submissions.mkdir()
-    (submissions / "A.ipynb").write_bytes(data(solved()))
-    settings = {"sources": sources, "unsafe": True, "limits": LIMITS}
-    (row,) = grade(submissions, tmp_path / "grades", **settings)
-    assert (row.score, row.sandboxed) == (6, False)
+    said = r"there is no bwrap .* Install bubblewrap 0\.8 .* --unsafe"
+    with pytest.raises(ValueError, match=said):
+        graded(one_student)
+
+
+def test_unsafe_grading_and_a_changed_assignment(one_student, monkeypatch, capsys):
+    monkeypatch.setattr(sandbox.shutil, "which", lambda _: None)
+    monkeypatch.setattr(collect, "MOST_MEMORY", 0)  # the file is read twice
+    (student,) = graded(one_student, unsafe=True)
+    assert (student.score, student.unsafe) == (6, True)
     assert "WITHOUT A SANDBOX" in capsys.readouterr().out
-    with Gradebook(
-        f"sqlite:///{tmp_path}/grades/gradebook.db", "unrolled"
-    ) as gradebook:
-        mark = gradebook.find_grade("answer", "doubling", "doubling", "A")
-        mark.manual_score, mark.needs_manual_grade = 2, False
-        gradebook.db.commit()
+    mark(one_student, "A", 2)
     changed = source()
     cell(changed, "doubling_hidden").metadata.nbgrader.points = 12
-    nbformat.write(changed, sources / "doubling" / "doubling.ipynb")
-    (row,) = grade(submissions, tmp_path / "grades", **settings)
-    assert (row.score, row.max, row.by_hand, row.needs_marking) == (18, 18, 2, False)
-    nbformat.write(
-        without(source(), "doubling_hidden"), sources / "doubling" / "doubling.ipynb"
-    )
-    with pytest.raises(
-        ValueError, match=r"nbgrader cannot take .* grade into a new folder"
-    ):
-        grade(submissions, tmp_path / "grades", **settings)
+    change(one_student, changed)
+    (student,) = graded(one_student, unsafe=True)
+    assert (student.score, student.max, student.by_hand) == (18, 18, 2)
+    assert not student.needs_marking
+    change(one_student, without(source(), "doubling_hidden"))
+    said = r"nbgrader cannot take .* grade into a new folder"
+    with pytest.raises(ValueError, match=said):
+        graded(one_student, unsafe=True)
 
 
 @needs_sandbox
-def test_an_assignment_that_cannot_be_passed(tmp_path):
-    sources = write_sources(tmp_path / "sources")
+def test_an_assignment_that_cannot_be_passed(one_student):
     broken = source()
-    cell(
-        broken, "doubling"
-    ).source = (
-        "def doubling(x):\n    ### BEGIN SOLUTION\n    return x\n    ### END SOLUTION"
-    )
-    nbformat.write(broken, sources / "doubling" / "doubling.ipynb")
-    (tmp_path / "A.ipynb").write_bytes(data(solved()))
-    with pytest.raises(
-        ValueError, match=r"itself fails doubling_test .*Nobody was graded"
-    ):
-        grade(tmp_path / "A.ipynb", tmp_path / "grades", sources=sources, limits=LIMITS)
+    solution = cell(broken, "doubling")
+    solution.source = solution.source.replace("2 * x", "x")
+    change(one_student, broken)
+    said = r"itself fails doubling_test .*Nobody was graded"
+    with pytest.raises(ValueError, match=said):
+        graded(one_student)
 
 
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        (
-            {"submissions": "nowhere"},
-            "SUBMISSIONS is .*nowhere; expected a folder or a .zip",
-        ),
-        ({"grades": "submissions"}, "SUBMISSIONS and GRADES are both"),
-        (
-            {"assignment": "halving"},
-            "ASSIGNMENT is 'halving'; expected one of doubling, tripling",
-        ),
-        ({}, "no file handed in is a notebook of an assignment"),
+        ({"submissions": Path("nowhere")}, "SUBMISSIONS is nowhere; expected a "),
+        ({"grades": Path("submissions")}, "SUBMISSIONS and GRADES are both"),
+        ({"assignment": "halving"}, "is 'halving'; expected one of doubling, tripling"),
     ],
 )
-def test_bad_settings(tmp_path, settings, said):
-    sources = write_sources(tmp_path / "sources")
-    (tmp_path / "submissions").mkdir()
-    folders = {"submissions": "submissions", "grades": "grades"}
-    folders |= {k: v for k, v in settings.items() if k in folders}
-    rest = {k: v for k, v in settings.items() if k not in folders}
-    paths = {name: tmp_path / folder for name, folder in folders.items()}
+def test_bad_settings(one_student, settings, said, monkeypatch):
+    monkeypatch.chdir(one_student)
     with pytest.raises(ValueError, match=said):
-        grade(**paths, sources=sources, unsafe=True, **rest)
+        graded(one_student, unsafe=True, **settings)
+
+
+def test_nobody_grades_into_a_folder_that_is_being_written(one_student):
+    (one_student / "grades").mkdir()
+    lock = FileLock(one_student / "grades" / ".lock")
+    said = "another `make grade` is writing to .*grades; wait until it has ended"
+    with lock, pytest.raises(ValueError, match=said):
+        graded(one_student, unsafe=True)
+
+
+def test_nobody_is_graded_where_no_kernel_starts(one_student, monkeypatch):
+    monkeypatch.setattr(sandbox, "KERNEL", one_student)  # no program
+    said = r"no kernel starts here, so nobody was graded: .*__main__"
+    with pytest.raises(ValueError, match=f"(?s){said}"):
+        graded(one_student, unsafe=True)
 
 
 @needs_sandbox
 def test_nbgrader_itself_works_in_the_folder(the_class):
     """The formgrader's button "autograde" does what this command does."""
-    student = the_class.rows["Abe Reads"].student
+    copied = the_class._replace(folder=the_class.folder / "copy")
+    shutil.copytree(the_class.folder / "grades", copied.folder / "grades")
     command = [sys.executable, "-m", "nbgrader", "autograde", "doubling", "--force"]
-    shutil.copytree(the_class.folder / "grades", the_class.folder / "copy")
     done = subprocess.run(
-        [*command, f"--student={student}"],
-        cwd=the_class.folder / "copy",
+        [*command, f"--student={the_class.students['Abe Reads'].id}"],
+        cwd=copied.folder / "grades",
         env=os.environ | {"PYTHONPATH": ""},
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    graded = (
-        the_class.folder
-        / "copy"
-        / "autograded"
-        / student
-        / "doubling"
-        / "doubling.ipynb"
-    )
-    record = json.loads(graded.read_text(encoding="utf-8"))["metadata"]["grading"]
-    assert record == {"ended": "", "replaced": [], "stopped": [], "unsafe": False}
+    notebook = json.loads(copied.notebook("Abe Reads").read_text(encoding="utf-8"))
+    assert notebook["metadata"]["grading"] == QUIET

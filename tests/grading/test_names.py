@@ -6,17 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tools.grading.names import (
-    Label,
-    Person,
-    Roster,
-    cleaned,
-    fold,
-    label,
-    read_roster,
-    safe_name,
-    version,
-)
+from grading import names
+from grading.names import Label, Person, Roster, fold, label, safe_name
 
 LABELS = {
     "Ana Muñoz.ipynb": "Ana Muñoz",
@@ -51,10 +42,8 @@ def test_label_in_a_batch():
 
 
 def test_platform_ids_tell_namesakes_apart():
-    one, other = (
-        label((f"Ana Li_{n}_assignsubmission_file_", "x.ipynb"), "gate_values", False)
-        for n in (1, 2)
-    )
+    paths = [(f"Ana Li_{n}_assignsubmission_file_", "x.ipynb") for n in (1, 2)]
+    one, other = (label(path, "gate_values", is_batch=False) for path in paths)
     assert one.text == other.text
     assert one.platform_id != other.platform_id
 
@@ -64,14 +53,14 @@ def test_platform_ids_tell_namesakes_apart():
     [("x", 0), ("x (3)", 3), ("x-2", 2), ("x copy", 1), ("x copy 4", 4), ("x 2026", 0)],
 )
 def test_version(stem, number):
-    assert version(stem) == number
+    assert names.version(stem) == number
 
 
 @pytest.mark.parametrize(
     "stem", ["gate_values", "Gate Values", "Copy of gate-values (1)", "Untitled"]
 )
 def test_cleaned_leaves_nothing_of_what_is_no_name(stem):
-    assert cleaned(stem, "gate_values") == ""
+    assert names.cleaned(stem, "gate_values") == ""
 
 
 PEOPLE = [
@@ -127,10 +116,8 @@ def test_read_roster(tmp_path, separator):
     path = tmp_path / "class.csv"
     lines = ["ID,Name,Email", "7,王小明,w@example.org", "8,Ana,"]
     path.write_text("\n".join(lines).replace(",", separator), encoding="utf-8-sig")
-    assert read_roster(path) == [
-        Person("7", "王小明", "w@example.org"),
-        Person("8", "Ana", ""),
-    ]
+    wang, ana = Person("7", "王小明", "w@example.org"), Person("8", "Ana", "")
+    assert names.read_roster(path) == [wang, ana]
 
 
 @pytest.mark.parametrize(
@@ -145,7 +132,7 @@ def test_bad_roster(tmp_path, text, said):
     path = tmp_path / "class.csv"
     path.write_text(text)
     with pytest.raises(ValueError, match=said):
-        read_roster(path)
+        names.read_roster(path)
 
 
 @given(st.text())

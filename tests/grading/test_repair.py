@@ -8,16 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nbformat import v4
 
+from grading.reading import grade_id, read
+from grading.repair import harmless, repair
 from tests.grading.handed_in import cell, data, release, solved, with_code, without
-from tools.grading.reading import grade_id, read
-from tools.grading.repair import harmless, repair
 
 RELEASE = release()
 NAMES = [grade_id(one) for one in RELEASE.cells if grade_id(one)]
 
 
 def repaired(notebook):
-    """Return the repaired notebook and the notes, those to look at with an exclamation mark."""
+    """Return the repaired notebook, and the notes: with a "! " if one should look."""
     result, notes = repair(read(data(notebook)), RELEASE)
     nbformat.validate(result)
     assert [grade_id(one) for one in result.cells if grade_id(one)] == NAMES
@@ -120,11 +120,8 @@ def test_lost_metadata_and_ids():
 
 def test_changed_types():
     notebook = solved()
-    for name, kind in (
-        ("doubling", "markdown"),
-        ("answer", "code"),
-        ("imports", "raw"),
-    ):
+    types = {"doubling": "markdown", "answer": "code", "imports": "raw"}
+    for name, kind in types.items():
         cell(notebook, name).cell_type = kind
     result, notes = repaired(notebook)
     assert sources(result) == sources(solved())
@@ -188,10 +185,8 @@ def test_a_split_cell_runs_in_both_parts():
     notebook = solved()
     whole = cell(notebook, "doubling")
     second = copy.deepcopy(whole)
-    whole.source, second.source = (
-        "factor = 2",
-        "def doubling(x):\n    return factor * x",
-    )
+    whole.source = "factor = 2"
+    second.source = "def doubling(x):\n    return factor * x"
     notebook.cells.insert(notebook.cells.index(whole) + 1, second)
     result, _ = repaired(notebook)
     assert sources(result) == sources(notebook)
@@ -215,11 +210,11 @@ def test_repeated_and_missing_ids():
 
 def test_answers_cannot_carry_scripts():
     text = "$a < b$ and <script>alert(1)</script>, <IMG onerror=x>, <!-- x -->"
-    result, _ = repaired(solved(answer=text))
-    expected = (
+    shown = (
         "$a < b$ and &lt;script>alert(1)&lt;/script>, &lt;IMG onerror=x>, &lt;!-- x -->"
     )
-    assert cell(result, "answer").source == harmless(text) == expected
+    result, _ = repaired(solved(answer=text))
+    assert cell(result, "answer").source == harmless(text) == shown
     own = with_code("x")
     own.cells.append(v4.new_markdown_cell("<script>"))
     assert "&lt;script>" in sources(repaired(own)[0])
@@ -249,11 +244,11 @@ def test_any_damage_gives_a_sound_notebook(drawn):
     notebook.cells = drawn.draw(st.permutations(notebook.cells))
     copies = drawn.draw(st.lists(st.sampled_from(notebook.cells), max_size=4))
     notebook.cells = [*notebook.cells, *copy.deepcopy(copies)]
+    kinds = st.sampled_from(["metadata", "id", "type", "source", "marks"])
+    marks = st.none() | st.dictionaries(st.text(), st.integers())
     for index in drawn.draw(st.sets(st.integers(0, len(notebook.cells) - 1))):
         one = notebook.cells[index] = copy.deepcopy(notebook.cells[index])
-        damage = drawn.draw(
-            st.sampled_from(["metadata", "id", "type", "source", "marks"])
-        )
+        damage = drawn.draw(kinds)
         if damage == "metadata":
             one.metadata = {}
         elif damage == "id":
@@ -263,9 +258,7 @@ def test_any_damage_gives_a_sound_notebook(drawn):
         elif damage == "source":
             one.source = drawn.draw(st.text())
         else:
-            one.metadata.nbgrader = drawn.draw(
-                st.none() | st.dictionaries(st.text(), st.integers())
-            )
+            one.metadata.nbgrader = drawn.draw(marks)
     repaired(notebook)
 
 

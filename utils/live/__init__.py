@@ -1,7 +1,8 @@
-"""Figures that answer back on any page: plain JavaScript, no kernel, no library, no network.
+"""Figures that answer back on any page: plain JavaScript, no kernel, no network.
 
-Each figure is one file here, ``NAME.js``, that holds one function ``(root, data, palette, dom) => {...}``.
-It fills ``root``, a ``<div>`` that holds the text fallback until then; ``shared/dom.js`` is what it draws with.
+Each figure is one file here, ``NAME.js``, that holds one function ``(root, data,
+palette, dom) => {...}``. It fills ``root``, a ``<div>`` that holds the text fallback
+until then; ``shared/dom.js`` is what it draws with.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ LIVE_DIR = Path(__file__).parent
 
 
 def show(name: str, data: Any, *, title: str, fallback: str) -> HTML:
-    """Return the live figure ``name`` as the output of a cell: the same in the book, JupyterLab and Colab.
+    """Return a live figure as the output of a cell, in the book, JupyterLab or Colab.
 
     Args:
         data: what the figure starts from; anything that JSON can hold.
         title: the figure's name, its accessible label too.
-        fallback: what the figure would say, in a sentence or two with the numbers at the start; shown
-            where scripts do not run.
+        fallback: what the figure would say, in a sentence or two with the numbers at
+            the start; shown where scripts do not run.
 
     Raises:
         ValueError: there is no such figure, or ``data`` has NaN or infinite numbers.
@@ -36,12 +37,10 @@ def show(name: str, data: Any, *, title: str, fallback: str) -> HTML:
     if not path.is_file():
         known = ", ".join(sorted(p.stem for p in LIVE_DIR.glob("*.js")))
         raise ValueError(f"no live figure is called {name!r}; expected one of {known}.")
-    payload = json.dumps(
-        data, ensure_ascii=False, allow_nan=False, sort_keys=True
-    ).replace("<", "\\u003c")
-    identity = (
-        f"live-{name}-{hashlib.sha256((payload + title).encode()).hexdigest()[:8]}"
-    )
+    payload = json.dumps(data, ensure_ascii=False, allow_nan=False, sort_keys=True)
+    payload = payload.replace("<", "\\u003c")
+    digest = hashlib.sha256((payload + title).encode()).hexdigest()[:8]
+    identity = f"live-{name}-{digest}"
     style = (LIVE_DIR / "live.css").read_text(encoding="utf-8")
     return HTML(
         f'<figure class="live" id="{identity}" aria-label="{html.escape(title)}">'
@@ -50,7 +49,8 @@ def show(name: str, data: Any, *, title: str, fallback: str) -> HTML:
         f'<div class="live-root"><p>{html.escape(fallback)}</p></div>'
         "</figure>"
         "<script>(() => {\n"
-        f"const root = document.querySelector('#{identity}:not([data-ready]) .live-root');\n"
+        f"const root = document.querySelector('#{identity}"
+        ":not([data-ready]) .live-root');\n"
         "if (!root) return;\n"
         f"root.parentElement.dataset.ready = 'true';\n"
         f"const draw = {_script(name)};\n"

@@ -1,0 +1,1 @@
+"""Checks of the stored results that the prose quotes; they run with `make lint`."""

@@ -1,1 +1,0 @@
-"""Grading what students hand in: collect, repair, run sandboxed, score, report."""
