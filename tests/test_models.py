@@ -461,7 +461,7 @@ def test_an_encoder_that_does_not_fit_the_decoder_is_refused(
 def test_another_number_of_targets_than_of_sources_is_refused(decoder, batch):
     sources, lengths, _ = draw_batch()
     targets = torch.zeros(5, batch, dtype=torch.int64)
-    with pytest.raises((ValueError, RuntimeError), match=r"\b3\b"):
+    with pytest.raises(ValueError, match=r"shape \(\d, 3, \d\); expected .*Give the"):
         seq2seq(decoder)(sources, lengths, targets)
 
 

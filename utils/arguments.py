@@ -4,11 +4,7 @@ from __future__ import annotations
 
 
 def require_counts(minimum: int = 1, **counts: int) -> None:
-    """Require that each of ``counts``, given by name, is a whole number.
-
-    Raises:
-        ValueError: one is not an integer, or below ``minimum``; the message names it.
-    """
+    """Raise a ValueError unless each count, by name, is an integer from ``minimum``."""
     for name, value in counts.items():
         if not isinstance(value, int) or value < minimum:
             raise ValueError(
@@ -17,11 +13,7 @@ def require_counts(minimum: int = 1, **counts: int) -> None:
 
 
 def require_shares(**shares: float) -> None:
-    """Require that each of ``shares``, given by name, is a part of a whole.
-
-    Raises:
-        ValueError: one is not above 0 and below 1; the message names it.
-    """
+    """Raise a ValueError unless each share, by name, is above 0 and below 1."""
     for name, value in shares.items():
         if not 0 < value < 1:
             raise ValueError(

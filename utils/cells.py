@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from utils.contract import State, map_state, require_inputs, state_parts
+from utils.contract import State, map_state, require_inputs, require_once, state_parts
 from utils.conversion import copy_gates, require_module
 from utils.initialization import uniform_parameter
 
@@ -73,9 +73,9 @@ class RNNFunction(torch.autograd.Function):
         return outputs
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad_outputs: Tensor) -> tuple[Tensor, ...]:
         """Walk back through time once; gather each weight's gradient at the end."""
+        require_once("RNNFunction")
         inputs, H_0, W_xh, W_hh, outputs = ctx.saved_tensors
         slopes = 1 - outputs**2  # of tanh
         grad_A, grad_H = torch.empty_like(outputs), torch.zeros_like(H_0)

@@ -36,7 +36,7 @@ def read_checkpoint(path: Path, fingerprint: dict[str, Any]) -> dict[str, Any]:
             another fingerprint.
     """
     try:
-        whole = torch.load(path, map_location="cpu", weights_only=True)
+        whole = dict(torch.load(path, map_location="cpu", weights_only=True))
         there, version = dict(json.loads(whole["fingerprint"])), whole.get("version", 1)
     except Exception as error:  # anything may come of unpickling a foreign file
         raise ValueError(

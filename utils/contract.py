@@ -53,6 +53,13 @@ def direction_count(rnn: nn.Module) -> int:
     return 2 if getattr(rnn, "bidirectional", False) else 1
 
 
+def state_count(rnn: nn.Module) -> int:
+    """Return how many tensors a state has: 2 if the layer is or holds an LSTM."""
+    lstms = (isinstance(part, nn.LSTM) for part in rnn.modules())
+    counts = (getattr(part, "num_states", 1) for part in rnn.modules())
+    return max(1 + any(lstms), *counts)
+
+
 def _size(rnn: nn.Module, ours: str, torchs: str) -> int:
     size = getattr(rnn, ours, getattr(rnn, torchs, None))
     if size is None:
@@ -96,17 +103,13 @@ def split_state(layer: nn.Module, state: State, sizes: Sequence[int]) -> list[St
     """Undo ``join_states``: return a state of each of the ``sizes``, or Nones for None.
 
     Raises:
-        TypeError: ``state`` is neither a tensor nor a tuple of them.
+        TypeError: ``state`` is of another kind than the layer's.
         ValueError: a first dimension is not the sum of ``sizes``.
     """
     if state is None:
         return [None] * len(sizes)
+    _require_kind(layer, state)
     for part in state_parts(state):
-        if not isinstance(part, Tensor):
-            kind = type(part).__name__
-            raise TypeError(
-                f"a state holds a {kind}; expected a tensor, or a pair of them."
-            )
         if part.dim() != 3 or len(part) != sum(sizes):
             raise ValueError(
                 f"{type(layer).__name__} got a state of shape {tuple(part.shape)}; "
@@ -131,16 +134,9 @@ def require_inputs(layer: nn.Module, inputs: Tensor, state: State) -> None:
     _require_like(f"{name} got inputs", inputs, weight)
     if state is None:
         return
-    parts, num_states = state_parts(state), getattr(layer, "num_states", 1)
-    is_right = isinstance(state, tuple) == (num_states > 1) and len(parts) == num_states
-    if not (is_right and all(isinstance(part, Tensor) for part in parts)):
-        length = f" of {len(parts)}" if isinstance(state, tuple) else ""
-        raise TypeError(
-            f"{name} got a state of type {type(state).__name__}{length}; expected "
-            f"{STATE_KINDS[num_states]}, or None to start afresh."
-        )
+    _require_kind(layer, state)
     expected = (1, inputs.shape[1], layer.num_hiddens)
-    for part in parts:
+    for part in state_parts(state):
         if tuple(part.shape) != expected:
             raise ValueError(
                 f"{name} got a state of shape {tuple(part.shape)}; expected "
@@ -148,6 +144,18 @@ def require_inputs(layer: nn.Module, inputs: Tensor, state: State) -> None:
                 "and one layer: pass None to start afresh."
             )
         _require_like(f"{name} got a state", part, weight)
+
+
+def _require_kind(layer: nn.Module, state: Any) -> None:
+    """Raise a TypeError unless a state has as many tensors as the layer's."""
+    count, parts = state_count(layer), state_parts(state)
+    fits = isinstance(state, tuple) == (count > 1) and len(parts) == count
+    if not fits or not all(isinstance(part, Tensor) for part in parts):
+        length = f" of {len(parts)}" if isinstance(state, tuple) else ""
+        raise TypeError(
+            f"{type(layer).__name__} got a state of type {type(state).__name__}{length}"
+            f"; expected {STATE_KINDS[count]}, or None to start afresh."
+        )
 
 
 def _require_like(what: str, tensor: Tensor, weight: Tensor) -> None:
@@ -242,4 +250,13 @@ def require_decoder_state(rnn: nn.GRU, state: Tensor, batch: int) -> None:
             f"the decoder got a state of shape {tuple(state.shape)}; expected "
             f"(num_layers, batch, num_hiddens) = {expected}. Give the encoder and the "
             "decoder the same num_layers and num_hiddens."
+        )
+
+
+def require_once(name: str) -> None:
+    """Raise a RuntimeError if a backward pass is to be differentiated: once only."""
+    if torch.is_grad_enabled():
+        raise RuntimeError(
+            f"{name} has a backward pass that was written by hand, and that has no "
+            "derivative itself: leave out create_graph=True, or use a layer without it."
         )

@@ -190,12 +190,7 @@ def _pick(items: Sequence, draw: float):
 
 
 def require_pairs(pairs: Sequence[tuple[str, str]], target_vocab: Vocab) -> None:
-    """Require pairs whose targets ``target_vocab`` can write.
-
-    Raises:
-        ValueError: there is no pair, or a target, with its ``^`` and ``$``, has unknown
-            characters.
-    """
+    """Raise a ValueError unless there are pairs whose targets the vocabulary knows."""
     if not pairs:
         raise ValueError("there are no pairs; expected at least one.")
     targets = "".join(target for _, target in pairs)

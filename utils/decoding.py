@@ -52,11 +52,7 @@ def select_rows(state: Tensor | tuple[Tensor, ...], rows: Tensor) -> State:
 
 
 def require_beam(beam_width: int, vocab_size: int) -> None:
-    """Require that a beam is no wider than the vocabulary.
-
-    Raises:
-        ValueError: it is.
-    """
+    """Raise a ValueError if a beam is wider than the vocabulary."""
     if beam_width > vocab_size:
         raise ValueError(
             f"beam_width is {beam_width}; expected 1 to {vocab_size}, the vocabulary's "
@@ -65,13 +61,10 @@ def require_beam(beam_width: int, vocab_size: int) -> None:
 
 
 def require_scores(usable: Tensor) -> None:
-    """Require that ``usable``, bool of any shape, is True; this waits for the device.
+    """Raise a ValueError unless ``usable``, bool of any shape, is True everywhere.
 
-    It says of each logits, ``logits.amax(-1).isfinite()``, whether they can be chosen
-    from.
-
-    Raises:
-        ValueError: logits were NaN or infinite, or ruled out every id.
+    It says of logits whether they can be chosen from: ``amax(-1).isfinite()``. This
+    waits for the device.
     """
     if not usable.all():
         raise ValueError(

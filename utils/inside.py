@@ -12,11 +12,7 @@ from utils.contract import map_state, state_parts
 
 
 def require_lag(max_lag: int, num_steps: int) -> None:
-    """Require that a sequence has states ``max_lag`` steps before its last.
-
-    Raises:
-        ValueError: ``max_lag`` is negative, or too long for ``num_steps``.
-    """
+    """Raise a ValueError unless a sequence has states ``max_lag`` before its last."""
     if not 0 <= max_lag < num_steps:
         raise ValueError(
             f"max_lag is {max_lag}; expected 0 to {num_steps - 1}, since the sequence "
@@ -25,11 +21,7 @@ def require_lag(max_lag: int, num_steps: int) -> None:
 
 
 def require_pieces(ids: Tensor, length: int) -> None:
-    """Require a text that can be cut into 64 pieces of ``length``, and one id more.
-
-    Raises:
-        ValueError: ``ids`` are not one text, ``(n,)``, or too short.
-    """
+    """Raise a ValueError unless ``ids (n,)`` hold 64 pieces of ``length``, and one."""
     needed = 64 * length + 1
     if ids.dim() != 1 or len(ids) < needed:
         raise ValueError(

@@ -173,6 +173,7 @@ class Seq2Seq(nn.Module):
         """
         require_ids(targets, self.decoder.embedding.num_embeddings)
         step, state = self.read(sources, lengths)
+        require_decoder_state(self.decoder.rnn, state, targets.shape[1])
         return step(targets, state)[0]
 
 

@@ -47,10 +47,9 @@ def require_lengths(lengths: Tensor, num_steps: int, batch: int) -> None:
 
 
 def require_places(mask: Tensor) -> None:
-    """Require that ``mask`` leaves something; a GPU would have to be waited for.
+    """Raise a ValueError if ``mask``, on the CPU, is False everywhere.
 
-    Raises:
-        ValueError: it is on the CPU, and False everywhere.
+    A GPU would have to be waited for.
     """
     if mask.device.type == "cpu" and not mask.any():
         raise ValueError(

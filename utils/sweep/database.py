@@ -79,7 +79,7 @@ class Trials:
                 f"the database {self._shown} of study {self.name!r} failed: "
                 f"{_reason(error)}. See that it can be reached and has space left; the "
                 "same call goes on from what it holds."
-            ) from error
+            ) from None
 
     def agree(self, **facts: Any) -> None:
         """Note ``facts`` about a study; raise a ValueError if it has other ones."""

@@ -1,0 +1,122 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from utils.sweep import grid
+from utils.sweep.plans import key_of, plain_metrics, plain_settings, plain_space
+
+
+def test_a_grid_has_all_combinations_in_reading_order():
+    assert grid(lr=[0.1, 0.01], cell=["GRU", "LSTM"]) == [
+        {"lr": 0.1, "cell": "GRU"},
+        {"lr": 0.1, "cell": "LSTM"},
+        {"lr": 0.01, "cell": "GRU"},
+        {"lr": 0.01, "cell": "LSTM"},
+    ]
+
+
+numbers = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+values = st.lists(numbers | st.text(), min_size=1, max_size=4, unique=True)
+
+
+@given(st.dictionaries(st.text("abcxyz", min_size=1), values, min_size=1, max_size=3))
+def test_a_grid_has_each_combination_once(choices):
+    settings = grid(**choices)
+    assert len(settings) == math.prod(len(listed) for listed in choices.values())
+    assert len({key_of(setting) for setting in settings}) == len(settings)
+    for setting in settings:
+        assert list(setting) == list(choices)
+        assert all(setting[name] in listed for name, listed in choices.items())
+
+
+def test_a_grid_takes_ranges_and_arrays_and_makes_plain_numbers_of_them():
+    settings = grid(n=range(2), lr=np.logspace(-2, -1, 2), bias=(True, False))
+    assert settings[0] == {"n": 0, "lr": 0.01, "bias": True}
+    assert [type(value) for value in settings[0].values()] == [int, float, bool]
+    assert len(settings) == 8
+
+
+@pytest.mark.parametrize(
+    ("choices", "message"),
+    [
+        ({}, r"grid\(\) got no choices; expected some, such as grid\(lr="),
+        ({"lr": []}, r"lr is \[\]; expected a list of values, such as \[0\.1, 0\.01\]"),
+        ({"lr": 0.1}, r"lr is 0\.1; expected a list"),
+        ({"cell": "GRU"}, "cell is 'GRU'; expected a list"),
+        ({"lr": [1, 1.0]}, r"lr is \[1, 1\.0\]; expected different values"),
+        ({"lr": [None]}, "lr is None; expected a finite .* Give anything else a name"),
+        ({"lr": [math.nan]}, "lr is nan; expected a finite number"),
+        ({"state": [1]}, "a hyperparameter's name is 'state'; expected a text other"),
+    ],
+    ids=str,
+)
+def test_bad_choices_are_refused(choices, message):
+    with pytest.raises(ValueError, match=message):
+        grid(**choices)
+
+
+def test_a_key_is_the_same_for_the_same_values():
+    settings = [{"b": np.int64(1), "a": "x"}, {"a": "x", "b": 2}]
+    keys = [key_of({"a": "x", "b": 1}), key_of({"b": 2, "a": "x"})]
+    assert list(plain_settings(settings)) == keys
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"a": 1}, r"settings is \{'a': 1\}; expected a list of dictionaries, such as"),
+        ([{}], r"settings is \[\{\}\]; expected a list"),
+        ([{"a": 1}, {"b": 1}], r"a setting is \{'b': 1\}; .* the names of \{'a': 1\}"),
+        ([{"a": 1}, {"a": 1}], r"settings has \{'a': 1\} twice; expected different"),
+    ],
+    ids=str,
+)
+def test_bad_settings_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        plain_settings(settings)
+
+
+@pytest.mark.parametrize(
+    ("space", "message"),
+    [
+        ({}, r"space is \{\}; expected a dictionary such as \{'lr': \("),
+        ({"a": 1}, "a is 1; expected a list of values"),
+        ({"a": (1,)}, r"a is \(1,\); expected a list of values, or a range \(low"),
+        ({"a": (2, 1)}, r"a is \(2, 1\); expected .* with low below high"),
+        ({"a": (False, True)}, r"a is \(False, True\); expected .* a range"),
+        ({"a": (1, 2, "exp")}, r"a is \(1, 2, 'exp'\); expected .* 'log'\)"),
+        ({"a": (0, 1, "log")}, r"a is \(0, 1, 'log'\); expected .* above 0 for 'log'"),
+    ],
+    ids=str,
+)
+def test_a_bad_space_is_refused(space, message):
+    with pytest.raises(ValueError, match=message):
+        plain_space(space)
+
+
+def test_scores_of_numpy_and_torch_are_numbers_in_the_table():
+    metrics = {"loss": torch.tensor([1.5]), "other": np.float32(2.5), "text": "fine"}
+    plain = plain_metrics(metrics, "loss", {"lr": 0.1})
+    assert plain == {"loss": 1.5, "other": 2.5, "text": "fine"}
+    assert [type(value) for value in plain.values()] == [float, float, str]
+
+
+@pytest.mark.parametrize(
+    ("metrics", "message"),
+    [
+        (2.0, r"returned 2\.0; expected a dictionary with the score 'loss'"),
+        ({"other": 1.0}, r"returned \{'other': 1\.0\}; expected a dictionary with"),
+        ({"loss": "low"}, "returned 'loss': 'low'; .* texts, 'loss' a number"),
+        ({"loss": 1.0, "x": [1]}, r"returned 'x': \[1\]; expected numbers and texts"),
+        ({"loss": 1.0, "lr": 1}, "returned 'lr': 1; .* under names that are no hyper"),
+        ({"loss": 1.0, "seconds": 1}, "'seconds': 1; .* no column of the table"),
+    ],
+    ids=str,
+)
+def test_what_cannot_stand_in_the_table_is_refused(metrics, message):
+    with pytest.raises(ValueError, match=message):
+        plain_metrics(metrics, "loss", {"lr": 0.1})
