@@ -13,19 +13,11 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from tests.layers import LAYERS, both_ways, each_layer
 from utils import cells, decoding, layers, models, training
 from utils.cells import GRUScratch, LSTMScratch, RNNFunction, RNNScratch
 from utils.contract import map_state, state_parts
 from utils.inside import text_gradient_by_lag
-from utils.layers import (
-    Bidirectional,
-    DeepRNN,
-    Embedded,
-    Normalized,
-    Residual,
-    Reversed,
-    make_layers,
-)
 from utils.models import (
     AdditiveAttention,
     AttentionDecoder,
@@ -78,45 +70,10 @@ def some_ids(steps=STEPS, batch=BATCH):
     return torch.zeros(steps, batch, dtype=torch.int64, device="meta")
 
 
-def stack(*wrappers):
-    """Return two layers with ``wrappers`` around each, on top of each other."""
-
-    def layer(num_inputs, num_hiddens):
-        made = nn.GRU(num_inputs, num_hiddens)
-        for wrapper in wrappers:
-            made = wrapper(made)
-        return made
-
-    return DeepRNN(make_layers(layer, INPUTS, HIDDENS, 2), dropout=0.2)
-
-
-def both_ways(kind):
-    return Bidirectional(kind(INPUTS, HIDDENS), kind(INPUTS, HIDDENS))
-
-
-LAYERS = {
-    "RNNScratch": lambda: RNNScratch(INPUTS, HIDDENS),
-    "GRUScratch": lambda: GRUScratch(INPUTS, HIDDENS),
-    "GRUScratch, reset before": lambda: GRUScratch(INPUTS, HIDDENS, reset_after=False),
-    "LSTMScratch": lambda: LSTMScratch(INPUTS, HIDDENS),
-    "nn.RNN": lambda: nn.RNN(INPUTS, HIDDENS),
-    "nn.GRU": lambda: nn.GRU(INPUTS, HIDDENS),
-    "nn.LSTM": lambda: nn.LSTM(INPUTS, HIDDENS),
-    "nn.LSTM, both ways": lambda: nn.LSTM(INPUTS, HIDDENS, 2, bidirectional=True),
-    "DeepRNN": stack,
-    "Embedded": lambda: Embedded(nn.GRU(2, HIDDENS), INPUTS),
-    "Residual": lambda: stack(Residual),
-    "Normalized": lambda: stack(Residual, Normalized),
-    "Reversed": lambda: Reversed(LSTMScratch(INPUTS, HIDDENS)),
-    "Bidirectional": lambda: both_ways(GRUScratch),
-    "Bidirectional, nn.LSTM": lambda: both_ways(nn.LSTM),
-}
-
-
 @pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["whole", "lengths"])
-@pytest.mark.parametrize("name", LAYERS)
-def test_a_layer(name, lengths):
-    layer = LAYERS[name]().to("meta")
+@each_layer
+def test_a_layer(make, lengths):
+    layer = make(INPUTS, HIDDENS).to("meta")
     inputs = numbers(STEPS, BATCH, INPUTS).requires_grad_()
     _, state = run_layer(layer, inputs, None, lengths)
     outputs, _ = run_layer(layer, inputs, map_state(torch.detach, state), lengths)
@@ -157,7 +114,7 @@ def language_model(rnn=None):
 
 
 def labeled(lengths):
-    tagger = Tagger(both_ways(nn.GRU), INPUTS, 2).to("meta")
+    tagger = Tagger(both_ways(nn.GRU, INPUTS, HIDDENS), INPUTS, 2).to("meta")
     ids, mask = blank_out(some_ids(), generator=torch.Generator().manual_seed(0))
     return training.labeling_loss(tagger, (ids, some_ids(), mask, lengths), None)[0]
 

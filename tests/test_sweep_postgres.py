@@ -154,7 +154,7 @@ def test_a_server_that_goes_away_is_named_and_the_same_call_goes_on(server, repo
         return {"perplexity": setting["a"]}
 
     study = Study(f"gone {reports}", server.get_uri(), grace=2)
-    message = r"the database postgresql://.* of study 'gone .*' failed: .*\. See that it"
+    message = r"the database postgresql:.* of study .gone .*. failed: .*\. See that it"
     with pytest.raises(RuntimeError, match=message):
         study.run(objective, grid(a=[1, 2, 3]))
     server.ensure_postgres_running()

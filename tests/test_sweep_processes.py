@@ -170,7 +170,7 @@ def test_workers_do_not_go_on_in_a_file_that_is_gone(path):
         path.unlink(missing_ok=True)
         return {"perplexity": 1.0}
 
-    with pytest.raises(RuntimeError, match="the file .* of study 's' is gone"):
+    with pytest.raises(RuntimeError, match=r"the file .* of study 's' is gone"):
         Study("s", path).run(objective, grid(a=range(4)), workers=2)
     assert not path.exists()
 

@@ -20,7 +20,7 @@ PAGES_WITH_ADDRESS = (
     "book/instructors.md",
 )
 SETUP_CELL = """\
-# Finds the course's module `utils`; on Colab it first fetches the course. Installs nothing.
+# Finds the course's module `utils`; on Colab it fetches it first. Installs nothing.
 import os
 import shutil
 import subprocess

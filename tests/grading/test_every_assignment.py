@@ -26,7 +26,7 @@ def each(name):
 
 
 @needs_sandbox
-@pytest.mark.parametrize("name", map(each, SOURCES))
+@pytest.mark.parametrize("name", list(map(each, SOURCES)))
 def test_the_solution_gets_all_points_of_the_tests_and_stubs_get_none(
     name, tmp_path, monkeypatch
 ):
