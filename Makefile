@@ -50,7 +50,7 @@ serve: book ## build the book and serve it on this machine, port 8000
 test: .venv/dev.done .venv-colab/done chromium bubblewrap ## everything that CI checks
 	$(MAKE) --no-print-directory lint
 	$(MAKE) --no-print-directory book
-	$(BIN)/python -m pytest -n 2 --dist loadgroup tests
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not weekly" tests --ignore tests/data
 	$(BIN)/python -m pytest -n 2 --dist loadfile --nbval chapters
 
 notebooks: .venv/dev.done ## export code, run all notebooks in place, normalize them
@@ -68,7 +68,7 @@ lint: .venv/dev.done ## formatting, code style, notebook rules
 	$(BIN)/python -m tools setup --check
 	$(BIN)/python -m pytest -q tests/data
 
-colab-check: .venv/dev.done .venv-colab/done ## run the chapters as Colab would
+colab-check: .venv/dev.done .venv-colab/done ## run all chapters as Colab would; `make test` runs the first and the last
 	$(BIN)/python -m pytest tests/colab
 
 assignments: .venv/instructors.done ## write the student versions of all assignments to _build/assignments

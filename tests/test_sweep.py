@@ -1,6 +1,6 @@
-import ast
 import math
 import os
+import re
 import sys
 import warnings
 from pathlib import Path
@@ -26,41 +26,33 @@ def study(path, request):
 
 
 class Objective:
-    """A quick objective that remembers which settings it was called with."""
+    """A quick objective that notes the settings it gets, and may change them."""
 
     def __init__(self, **metrics):
         self.calls = []
         self.metrics = metrics
 
     def __call__(self, setting, report):
-        self.calls.append(setting)
-        return {"perplexity": float(sum(setting.values()))} | self.metrics
+        self.calls.append(dict(setting))
+        return {"perplexity": float(setting.pop("a"))} | self.metrics
 
 
-def test_every_setting_is_trained_once_and_stands_in_the_table(study):
+def test_every_setting_is_trained_once_and_stands_in_the_table(path, study):
     settings = grid(a=[1, 2], b=[10, 20])
     objective = Objective(text="fine", characters=7)
     frame = study.run(objective, settings)
     assert objective.calls == settings
-    assert list(frame.columns) == [
-        *("a", "b", "state", "perplexity", "text", "characters"),
-        *("steps", "seconds", "worker", "error"),
-    ]
+    names = "a b state perplexity text characters steps seconds worker error"
+    assert list(frame.columns) == names.split()
     assert frame[["a", "b"]].to_dict("records") == settings
     assert set(frame.state) == {"finished"}
-    assert frame.perplexity.tolist() == [11, 21, 12, 22]
+    assert frame.perplexity.tolist() == [1, 1, 2, 2]
     assert frame.seconds.between(0, 5).all()
     assert frame.worker.str.endswith(f":{os.getpid()}").all()
     assert frame.error.isna().all()
-
-
-def test_a_study_is_opened_again_by_its_name(path, study):
-    settings = grid(a=[1, 2])
-    first = study.run(Objective(), settings)
-    objective = Objective()
-    pd.testing.assert_frame_equal(study.run(objective, settings), first)
-    pd.testing.assert_frame_equal(Study(study.name, str(path)).frame(), first)
-    assert objective.calls == []
+    again = Study(study.name, str(path))  # is the same one
+    pd.testing.assert_frame_equal(again.run(pytest.fail, settings), frame)
+    pd.testing.assert_frame_equal(again.frame(), frame)
 
 
 @pytest.mark.parametrize("name", ["a?b%20{c}.db", "sqlite:///größe.db", "~/home.db"])
@@ -82,19 +74,6 @@ def test_a_grid_can_grow_and_a_part_of_it_can_be_asked_for(study):
     assert objective.calls == [{"a": 2}]
     assert frame.a.tolist() == [1, 2]
     assert study.frame().a.tolist() == [3, 1, 2]
-
-
-def test_one_database_holds_many_studies(path):
-    Study("one", path).run(Objective(), grid(a=[1]))
-    assert Study("two", path).frame().empty
-    assert Study("two", path).run(Objective(), grid(b=[2])).b.tolist() == [2]
-
-
-def test_an_objective_may_change_its_setting(study):
-    def objective(setting, report):
-        return {"perplexity": setting.pop("a")}
-
-    assert study.run(objective, grid(a=[1])).a.tolist() == [1]
 
 
 def test_one_bar_shows_the_settings_and_hides_those_of_the_trainings(
@@ -148,9 +127,7 @@ def test_a_diverged_setting_is_recorded_and_not_run_again(study):
     assert frame.perplexity.isna().tolist() == [True, True, True, False]
     assert frame.other.tolist()[2:] == [math.inf, math.inf]
     assert frame.seconds.notna().all()
-    again = Objective()
-    pd.testing.assert_frame_equal(study.run(again, settings), frame)
-    assert again.calls == []
+    pd.testing.assert_frame_equal(study.run(pytest.fail, settings), frame)
 
 
 def test_a_failure_stops_the_study_and_the_setting_is_run_again(study):
@@ -176,68 +153,39 @@ def test_a_failure_stops_the_study_and_the_setting_is_run_again(study):
     assert frame.error.isna().all()
 
 
-def test_an_objective_that_returns_something_else_fails(study):
-    with pytest.raises(RuntimeError, match=r"failed at .*: ValueError: it returned 2"):
-        study.run(lambda *_: 2.0, grid(a=[1]))
+def run(path, settings, **arguments):
+    return Study("s", path).run(Objective(), settings, **arguments)
 
 
-def test_bad_arguments_of_a_run_are_refused(study):
-    with pytest.raises(ValueError, match=r"settings is \[\]; expected a list of dicti"):
-        study.run(Objective(), [])
-    with pytest.raises(ValueError, match=r"workers is 1\.5; expected a whole number"):
-        study.run(Objective(), grid(a=[1]), workers=1.5)
+def search(path, space, **arguments):
+    return Study("t", path).search(Objective(), space, trials=1, **arguments)
 
 
 @pytest.fixture(scope="module")
 def begun(path):
     """The database of a grid "s" and a search "t"."""
-    Study("s", path).run(Objective(), grid(a=[1]))
-    Study("t", path).search(Objective(), {"lr": (1, 2)}, trials=1)
+    run(path, grid(a=[1]))
+    search(path, {"a": (1, 2)})
     return path
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (
-            lambda path: Study("s", path, "accuracy"),
-            "study 's' was begun with metric 'perplexity'; now metric is 'accuracy'",
-        ),
-        (lambda path: Study("s", path, grace=9), "grace 60; now grace is 9"),
-        (
-            lambda path: Study("s", path).run(Objective(), grid(b=[1])),
-            r"names \['a'\]; now names is \['b'\]",
-        ),
-        (
-            lambda path: Study("s", path).search(Objective(), {"a": [1]}, trials=1),
-            "kind 'grid'; now kind is 'search'",
-        ),
-        (
-            lambda path: Study("t", path).search(Objective(), {"lr": (1, 3)}, trials=1),
-            r"space \{'lr': '\(1, 2\)'\}; now space is .*\(1, 3\)",
-        ),
-        (
-            lambda path: Study("t", path).search(
-                Objective(), {"lr": (1, 2)}, trials=1, seed=5
-            ),
-            "seed 0; now seed is 5. Take what it was begun with, or begin another",
-        ),
+        (lambda path: Study(" ", path), "name is ' '; expected a text such as 'gru'"),
+        (lambda path: Study("s", path, grace=1), "grace is 1; expected a whole number"),
+        (lambda path: run(path, []), r"settings is \[\]; expected a list of dictionar"),
+        (lambda path: run(path, [{"a": 1}], workers=0), "workers is 0; expected a who"),
+        (lambda path: Study("s", path, "loss"), "metric 'perplexity'; now metric is"),
+        (lambda path: Study("s", path, grace=9), "begun with grace 60; now grace is 9"),
+        (lambda path: run(path, grid(b=[1])), r"names \['a'\]; now names is \['b'\]"),
+        (lambda path: search(path, {"a": (1, 3)}), r"'\(1, 2\)'\}; now space is"),
+        (lambda path: search(path, {"a": (1, 2)}, seed=5), "seed is 5. Take what it"),
     ],
 )
-def test_a_study_that_was_begun_otherwise_is_refused(begun, call, message):
+def test_what_makes_no_sense_or_was_begun_otherwise_is_refused(begun, call, message):
     with pytest.raises(ValueError, match=message):
         call(begun)
-
-
-@pytest.mark.parametrize("name", [" ", 3])
-def test_a_bad_name_is_refused(path, name):
-    with pytest.raises(ValueError, match=f"name is {name!r}; expected a text such as"):
-        Study(name, path)
-
-
-def test_a_bad_grace_is_refused(path):
-    with pytest.raises(ValueError, match="grace is 1; expected a whole number of at"):
-        Study("s", path, grace=1)
 
 
 @pytest.mark.parametrize(
@@ -257,13 +205,7 @@ def test_what_is_not_installed_is_named(study, monkeypatch, module, message):
         Study(study.name, storage).run(Objective(), grid(a=[1]), workers=2)
 
 
-@pytest.mark.parametrize(
-    "path", sorted(Path(utils.sweep.__file__).parent.glob("*.py")), ids=lambda p: p.name
-)
-def test_what_the_chapters_do_not_need_is_imported_late(path):
-    late = {"optuna", "sqlalchemy", "cloudpickle", "psycopg2"}
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.Import):
-            assert not late & {alias.name for alias in node.names}
-        if isinstance(node, ast.ImportFrom):
-            assert node.module not in late
+def test_what_the_chapters_do_not_need_is_imported_late():
+    late = re.compile(r"^(import|from) (optuna|sqlalchemy|cloudpickle|psycopg)", re.M)
+    for path in Path(utils.sweep.__file__).parent.glob("*.py"):
+        assert not late.search(path.read_text(encoding="utf-8")), path.name

@@ -44,12 +44,9 @@ def test_a_grid_takes_ranges_and_arrays_and_makes_plain_numbers_of_them():
     ("choices", "message"),
     [
         ({}, r"grid\(\) got no choices; expected some, such as grid\(lr="),
-        ({"lr": []}, r"lr is \[\]; expected a list of values, such as \[0\.1, 0\.01\]"),
-        ({"lr": 0.1}, r"lr is 0\.1; expected a list"),
-        ({"cell": "GRU"}, "cell is 'GRU'; expected a list"),
+        ({"cell": "GRU"}, r"cell is 'GRU'; expected a list of values, such as \[0\.1"),
         ({"lr": [1, 1.0]}, r"lr is \[1, 1\.0\]; expected different values"),
-        ({"lr": [None]}, "lr is None; expected a finite .* Give anything else a name"),
-        ({"lr": [math.nan]}, "lr is nan; expected a finite number"),
+        ({"lr": [math.nan]}, "lr is nan; expected a finite .* Give anything else a name"),
         ({"state": [1]}, "a hyperparameter's name is 'state'; expected a text other"),
     ],
     ids=str,
@@ -69,7 +66,6 @@ def test_a_key_is_the_same_for_the_same_values():
     ("settings", "message"),
     [
         ({"a": 1}, r"settings is \{'a': 1\}; expected a list of dictionaries, such as"),
-        ([{}], r"settings is \[\{\}\]; expected a list"),
         ([{"a": 1}, {"b": 1}], r"a setting is \{'b': 1\}; .* the names of \{'a': 1\}"),
         ([{"a": 1}, {"a": 1}], r"settings has \{'a': 1\} twice; expected different"),
     ],
@@ -84,11 +80,7 @@ def test_bad_settings_are_refused(settings, message):
     ("space", "message"),
     [
         ({}, r"space is \{\}; expected a dictionary such as \{'lr': \("),
-        ({"a": 1}, "a is 1; expected a list of values"),
-        ({"a": (1,)}, r"a is \(1,\); expected a list of values, or a range \(low"),
-        ({"a": (2, 1)}, r"a is \(2, 1\); expected .* with low below high"),
-        ({"a": (False, True)}, r"a is \(False, True\); expected .* a range"),
-        ({"a": (1, 2, "exp")}, r"a is \(1, 2, 'exp'\); expected .* 'log'\)"),
+        ({"a": (2, 1)}, r"a is \(2, 1\); expected .* or a range .* with low below high"),
         ({"a": (0, 1, "log")}, r"a is \(0, 1, 'log'\); expected .* above 0 for 'log'"),
     ],
     ids=str,
@@ -109,11 +101,8 @@ def test_scores_of_numpy_and_torch_are_numbers_in_the_table():
     ("metrics", "message"),
     [
         (2.0, r"returned 2\.0; expected a dictionary with the score 'loss'"),
-        ({"other": 1.0}, r"returned \{'other': 1\.0\}; expected a dictionary with"),
         ({"loss": "low"}, "returned 'loss': 'low'; .* texts, 'loss' a number"),
-        ({"loss": 1.0, "x": [1]}, r"returned 'x': \[1\]; expected numbers and texts"),
         ({"loss": 1.0, "lr": 1}, "returned 'lr': 1; .* under names that are no hyper"),
-        ({"loss": 1.0, "seconds": 1}, "'seconds': 1; .* no column of the table"),
     ],
     ids=str,
 )

@@ -1,4 +1,7 @@
-"""Several processes on one machine, some of which are killed."""
+"""Several processes on one machine, some of which are killed.
+
+``python -m tests.test_sweep_processes DATABASE NOTES WORKERS`` is the run to be killed.
+"""
 
 import os
 import random
@@ -12,36 +15,32 @@ from pathlib import Path
 
 import psutil
 import pytest
-import torch
 
-import utils
-from tests.helpers import ctrl_c
 from utils.sweep import Study, grid
 from utils.sweep.database import Trials
 from utils.sweep.plans import key_of
 from utils.sweep.processes import Crew
 
-ROOT = Path(utils.__file__).parents[1]
+ROOT = Path(__file__).parents[1]
 SETTINGS = grid(lr=range(6), num_hiddens=range(1, 9))
 
-# Trains 48 settings, of which eight diverge. What is trained to the end is noted.
-SCRIPT = """
-import sys, time
-from utils.sweep import Study, grid
 
-database, notes, workers = sys.argv[1:]
+def train_all(database, notes, workers=1):
+    """Train 48 settings, of which eight diverge; note what is trained to the end."""
 
-def objective(setting, report):
-    report(1, 2.0)
-    time.sleep(0.01)
-    with open(notes, "a") as file:
-        file.write(f"{setting['lr']} {setting['num_hiddens']}\\n")
-    score = setting["lr"] / setting["num_hiddens"]
-    return {"perplexity": float("nan") if setting["lr"] == 3 else score}
+    def objective(setting, report):
+        report(1, 2.0)
+        time.sleep(0.01)
+        with open(notes, "a") as file:
+            file.write(f"{setting['lr']} {setting['num_hiddens']}\n")
+        score = setting["lr"] / setting["num_hiddens"]
+        return {"perplexity": float("nan") if setting["lr"] == 3 else score}
 
-settings = grid(lr=range(6), num_hiddens=range(1, 9))
-Study("grid", database, grace=2).run(objective, settings, workers=int(workers))
-"""
+    return Study("grid", database, grace=2).run(objective, SETTINGS, workers=workers)
+
+
+if __name__ == "__main__":
+    train_all(sys.argv[1], sys.argv[2], int(sys.argv[3]))
 
 
 @pytest.fixture(autouse=True)
@@ -54,31 +53,25 @@ def path(tmp_path):
     return tmp_path / "studies.db"
 
 
-def start_script(path, notes, at_least, workers):
-    """Start the script; return it and its workers once so many settings are noted."""
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", SCRIPT, path, notes, str(workers)]
-    process = subprocess.Popen(command, env=environment)
+def start(path, notes, workers, at_least):
+    """Start the run; return it and its workers once so many settings are noted."""
+    command = [sys.executable, "-m", "tests.test_sweep_processes", path, notes]
+    process = subprocess.Popen([*command, str(workers)], cwd=ROOT)
     deadline = time.monotonic() + 120
     while len(notes.read_text().splitlines()) < at_least:
-        assert process.poll() is None, "the script ended early"
-        assert time.monotonic() < deadline, "the script hangs"
+        assert process.poll() is None, "the run ended early"
+        assert time.monotonic() < deadline, "the run hangs"
         time.sleep(0.005)
     return process, psutil.Process(process.pid).children()
 
 
 def test_a_run_that_is_killed_three_times_ends_as_if_it_had_not_been(tmp_path, path):
-    def objective(setting, report):
-        report(1, 2.0)
-        score = setting["lr"] / setting["num_hiddens"]
-        return {"perplexity": float("nan") if setting["lr"] == 3 else score}
-
     notes = tmp_path / "notes"
     notes.touch()
     rng = random.Random(0)
     moments = sorted(rng.sample(range(5, 40), 3))
     for moment, workers in zip(moments, [2, 1, 1], strict=True):
-        process, crew = start_script(path, notes, moment, workers)
+        process, crew = start(path, notes, workers, moment)
         time.sleep(rng.uniform(0, 0.05))
         process.kill()
         process.wait()
@@ -87,7 +80,7 @@ def test_a_run_that_is_killed_three_times_ends_as_if_it_had_not_been(tmp_path, p
         # The other one finds out that it has been left alone.
         assert psutil.wait_procs(crew, timeout=60)[1] == []
 
-    frame = Study("grid", path, grace=2).run(objective, SETTINGS)
+    frame = train_all(path, notes)
     assert frame[["lr", "num_hiddens"]].to_dict("records") == SETTINGS
     good = frame.lr != 3
     assert frame.state.tolist() == ["finished" if g else "diverged" for g in good]
@@ -108,6 +101,8 @@ def test_workers_run_what_a_notebook_defines_and_one_may_die_but_none_may_fail(
     factor, killed = 10.0, tmp_path / "killed"
 
     def objective(setting, report):
+        import torch
+
         if setting["a"] == 0 and not killed.exists():
             killed.touch()
             os.kill(os.getpid(), signal.SIGKILL)
@@ -132,14 +127,9 @@ def test_workers_run_what_a_notebook_defines_and_one_may_die_but_none_may_fail(
     assert set(done.threads) == {1}
     assert not done.worker.str.endswith(f":{os.getpid()}").any()
     assert frame.state[7] == "failed"
-    calls = Counter()
-
-    def mended(setting, report):
-        calls[setting["a"]] += 1
-        return {"perplexity": 1.0, "threads": 1}
-
-    assert study.run(mended, settings).state.tolist() == ["finished"] * 8
-    assert calls.total() == 8 - len(done)
+    frame = study.run(lambda *_: {"perplexity": -1.0}, settings)
+    assert Counter(frame.state) == {"finished": 8}
+    assert frame.perplexity.eq(-1).sum() == 8 - len(done)
 
 
 def test_ctrl_c_ends_the_workers_and_frees_their_settings(path, tmp_path):
@@ -152,7 +142,7 @@ def test_ctrl_c_ends_the_workers_and_frees_their_settings(path, tmp_path):
     def stop():
         while not begun.exists():
             time.sleep(0.05)
-        ctrl_c()
+        os.kill(os.getpid(), signal.SIGINT)
 
     study = Study("s", path)
     thread = threading.Thread(target=stop)

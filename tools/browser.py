@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import shutil
 import threading
@@ -10,13 +11,17 @@ from contextlib import contextmanager
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, sync_playwright
 
 from tools.notebook import ROOT
 
 SITE = ROOT / "_build" / "html"
-DESKTOP = {"width": 1280, "height": 900}
-PHONE = {"width": 390, "height": 844}
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+]
 
 
 def chromium_path() -> str | None:
@@ -26,6 +31,11 @@ def chromium_path() -> str | None:
 
 
 class _QuietHandler(SimpleHTTPRequestHandler):
+    def handle(self) -> None:
+        # A reader may go to the next page before all of this one has arrived.
+        with contextlib.suppress(ConnectionError):
+            super().handle()
+
     def log_message(self, *_: object) -> None:
         pass
 
@@ -50,46 +60,10 @@ def chromium() -> Iterator[Browser]:
     path = chromium_path()
     if path is None:
         raise FileNotFoundError("no Chromium found; install Debian's package chromium.")
-    arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=arguments)
+        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
         yield browser
         browser.close()
-
-
-def watch(page: Page, home: str) -> list[str]:
-    """Block every request of ``page`` that leaves ``home``; return a growing list of what went wrong.
-
-    It holds blocked requests, failed ones, console errors and uncaught exceptions.
-    """
-    troubles: list[str] = []
-
-    def route(route, request) -> None:
-        if request.url.startswith((home, "data:", "blob:")):
-            route.continue_()
-        else:
-            troubles.append(f"request outside: {request.url}")
-            route.abort()
-
-    page.route("**/*", route)
-    page.on(
-        "console", lambda m: m.type == "error" and troubles.append(f"console: {m.text}")
-    )
-    page.on("pageerror", lambda error: troubles.append(f"exception: {error}"))
-    page.on(
-        "response",
-        lambda r: r.status >= 400 and troubles.append(f"{r.status}: {r.url}"),
-    )
-    return troubles
-
-
-def set_theme(page: Page, theme: str) -> None:
-    """Switch the page to ``light`` or ``dark``, as the reader's button would."""
-    page.evaluate(
-        "theme => { document.documentElement.dataset.mode = theme;"
-        " document.documentElement.dataset.theme = theme; }",
-        theme,
-    )
 
 
 def screenshot(target: Path = ROOT / "book" / "figures" / "screenshot.png") -> Path:

@@ -1,4 +1,8 @@
-"""The chapters in an environment with Colab's versions, from a lone copied notebook."""
+"""The notebooks in an environment with Colab's versions, each from a lone copy.
+
+`make colab-check`, which CI runs each week, runs all chapters. `make test` leaves out
+what is marked `weekly`: of the chapters it runs the first and the last.
+"""
 
 import shutil
 import subprocess
@@ -6,10 +10,12 @@ import subprocess
 import pytest
 from nbclient.exceptions import CellExecutionError
 
-from tests import kernels
+from tests.colab import kernels
 from tools.assignments import EXERCISES, kind, sources, write_releases
-from tools.notebook import load, notebooks
+from tools.notebook import execute, load, notebooks
 from tools.repository import PLACEHOLDER, SETUP_CELL, find_setup_cell, setup_cell
+
+CHAPTERS = [path for path in notebooks() if EXERCISES not in path.parents]
 
 
 @pytest.fixture(scope="module")
@@ -28,11 +34,10 @@ def releases(tmp_path_factory):
 
 @pytest.fixture
 def elsewhere(tmp_path, monkeypatch):
-    """An empty folder whose kernels have Colab's versions, but no course and no Colab."""
+    """An empty folder; kernels have Colab's versions, but no course and no Colab."""
     if not kernels.COLAB_PYTHON.exists():
         pytest.fail("no .venv-colab: run `make colab-check`")
-    home = kernels.kernel_home(tmp_path / "jupyter", kernels.COLAB_PYTHON)
-    monkeypatch.setenv("JUPYTER_PATH", str(home))
+    kernels.start_kernels_with(kernels.COLAB_PYTHON, tmp_path / "jupyter", monkeypatch)
     monkeypatch.delenv("PYTHONPATH", raising=False)
     monkeypatch.delenv("UNROLLED_REPO", raising=False)
     content = tmp_path / "content"
@@ -57,26 +62,22 @@ def hosted(colab, repository, monkeypatch):
     return colab
 
 
-# Each of them may run in another worker.
-CHAPTERS = [path for path in notebooks() if EXERCISES not in path.parents]
-
-
 def installed():
     command = [kernels.COLAB_PYTHON, "-m", "pip", "freeze"]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
-@pytest.mark.parametrize(
-    "chapter",
-    [
-        pytest.param(path, id=path.stem, marks=pytest.mark.xdist_group(path.stem))
-        for path in CHAPTERS
-    ],
-)
-def test_a_chapter_runs_from_a_lone_copy_and_installs_nothing(hosted, chapter):
+def chapter(path):
+    marks = [pytest.mark.xdist_group(path.stem)]  # each may run in another worker
+    if path not in (CHAPTERS[0], CHAPTERS[-1]):
+        marks.append(pytest.mark.weekly)
+    return pytest.param(path, id=path.stem, marks=marks)
+
+
+@pytest.mark.parametrize("path", [chapter(path) for path in CHAPTERS])
+def test_a_chapter_runs_from_a_lone_copy_and_installs_nothing(hosted, path):
     before = installed()
-    shutil.copy(chapter, hosted)
-    kernels.execute(load(hosted / chapter.name), hosted)
+    execute(shutil.copy(path, hosted / path.name))
     assert installed() == before
 
 
@@ -92,47 +93,42 @@ def test_a_students_notebook_runs_to_the_first_stub(hosted, releases, name):
 
 
 def test_the_environment_has_colabs_versions(elsewhere):
-    code = (
-        "import IPython, ipywidgets; print(IPython.__version__, ipywidgets.__version__)"
-    )
-    done = kernels.execute(kernels.notebook_of(code), elsewhere)
+    names = ("ipython", "ipywidgets")
+    code = f"from importlib.metadata import version; print(*map(version, {names}))"
+    (cell,) = kernels.run(elsewhere, code)
     pins = kernels.colab_versions()
-    versions = [pins["ipython"], pins["ipywidgets"]]
-    assert kernels.printed(done.cells[0]).split() == versions
+    assert kernels.printed(cell).split() == [pins[name] for name in names]
 
 
 def test_the_setup_cell_survives_a_second_run_and_a_restart(hosted):
     check = "import utils; print(utils.__file__, sys.path.count(str(root)))"
+    path = hosted / "unrolled" / "utils" / "__init__.py"
     for _ in range(2):  # each with a kernel of its own
-        done = kernels.execute(
-            kernels.notebook_of(setup_cell(), setup_cell(), check), hosted
-        )
-        path = hosted / "unrolled" / "utils" / "__init__.py"
-        assert kernels.printed(done.cells[2]).split() == [str(path), "1"]
+        *_, cell = kernels.run(hosted, setup_cell(), setup_cell(), check)
+        assert kernels.printed(cell).split() == [str(path), "1"]
 
 
 def test_a_clone_that_broke_off_is_made_again(hosted):
     (hosted / "unrolled.part" / "utils").mkdir(parents=True)
-    kernels.execute(kernels.notebook_of(setup_cell(), "import utils.text"), hosted)
+    kernels.run(hosted, setup_cell(), "import utils.text")
     assert not (hosted / "unrolled.part").exists()
 
 
 def test_with_the_placeholder_the_setup_cell_says_what_to_do(colab):
-    notebook = kernels.notebook_of(SETUP_CELL.format(url=PLACEHOLDER))
     with pytest.raises(CellExecutionError, match=r"os\.environ\['UNROLLED_REPO'\]"):
-        kernels.execute(notebook, colab)
+        kernels.run(colab, SETUP_CELL.format(url=PLACEHOLDER))
 
 
 def test_an_address_that_cannot_be_cloned_is_named(colab, monkeypatch):
     monkeypatch.setenv("UNROLLED_REPO", str(colab / "nowhere"))
     with pytest.raises(CellExecutionError, match="nowhere could not be cloned"):
-        kernels.execute(kernels.notebook_of(setup_cell()), colab)
+        kernels.run(colab, setup_cell())
     assert not (colab / "unrolled").exists()
 
 
 def test_a_lone_notebook_on_another_machine_says_what_it_needs(elsewhere):
     with pytest.raises(CellExecutionError, match="inside a clone of the course"):
-        kernels.execute(kernels.notebook_of(setup_cell()), elsewhere)
+        kernels.run(elsewhere, setup_cell())
     assert list(elsewhere.iterdir()) == []
 
 

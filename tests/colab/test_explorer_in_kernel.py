@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from tests import kernels
+from tests.colab import kernels
 from tools.notebook import ROOT, WIDGET_VIEW
 
 BUILD = """
@@ -22,9 +22,11 @@ explorer
 """
 DRIVE = """
 def written(**settings):
-    return generate(model, vocab, explorer.prefix.value, explorer.length.value, **settings)
+    prefix, length = explorer.prefix.value, explorer.length.value
+    return generate(model, vocab, prefix, length, **settings)
 
-explorer.prefix.value, explorer.length.value, explorer.temperature.value = "tide", 30, 0.0
+explorer.prefix.value, explorer.length.value = "tide", 30
+explorer.temperature.value = 0.0
 assert written(temperature=0.0) in explorer.text.value
 explorer.temperature.value = 1.5
 assert written(temperature=1.5, seed=0) in explorer.text.value
@@ -47,11 +49,10 @@ print(ipywidgets.__version__)
     ],
 )
 def test_it_answers_in_a_running_kernel(tmp_path, monkeypatch, python, version):
-    home = kernels.kernel_home(tmp_path / "jupyter", python)
-    monkeypatch.setenv("JUPYTER_PATH", str(home))
+    kernels.start_kernels_with(python, tmp_path / "jupyter", monkeypatch)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    done = kernels.execute(kernels.notebook_of(BUILD, DRIVE), tmp_path)
-    shown = done.cells[0].outputs[-1].data
+    build, drive = kernels.run(tmp_path, BUILD, DRIVE)
+    shown = build.outputs[-1].data
     assert WIDGET_VIEW in shown
     assert "explorer-fallback" in shown["text/html"]
-    assert kernels.printed(done.cells[1]).startswith(version)
+    assert kernels.printed(drive).startswith(version)
