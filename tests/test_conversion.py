@@ -47,7 +47,6 @@ def test_only_a_module_of_the_same_kind_is_copied(module):
         ({"bias": False}, "bias=False; expected bias=True"),
         ({"nonlinearity": "relu"}, "nonlinearity='relu'; expected nonlinearity='tanh'"),
     ],
-    ids=str,
 )
 def test_only_a_module_whose_weights_fit_ours_is_copied(settings, message):
     require_module(nn.RNN(3, 4), nn.RNN)
@@ -118,7 +117,6 @@ def test_a_part_shares_no_memory_with_the_module(take_apart):
         (unstack, {"bias": False}, "expected bias=True"),
         (unstack, {"batch_first": True}, "expected batch_first=False"),
     ],
-    ids=str,
 )
 def test_a_module_that_we_do_not_build_is_not_taken_apart(
     take_apart, settings, message

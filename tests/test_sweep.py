@@ -1,17 +1,23 @@
 import math
 import os
 import re
+import signal
 import sys
+import time
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 import utils.sweep
+from tests.helpers import ctrl_c
 from utils.history import DivergenceError, History
 from utils.progress import progress_bar
 from utils.sweep import Study, grid
+from utils.sweep.database import Trials
+from utils.sweep.interrupts import Interrupts
 
 
 @pytest.fixture(scope="module")
@@ -76,9 +82,7 @@ def test_a_grid_can_grow_and_a_part_of_it_can_be_asked_for(study):
     assert study.frame().a.tolist() == [3, 1, 2]
 
 
-def test_one_bar_shows_the_settings_and_hides_those_of_the_trainings(
-    path, monkeypatch, capsys
-):
+def test_one_bar_shows_the_settings_and_hides_others(path, monkeypatch, capsys):
     monkeypatch.delenv("TQDM_DISABLE", raising=False)
 
     def objective(setting, report):
@@ -94,9 +98,7 @@ def test_one_bar_shows_the_settings_and_hides_those_of_the_trainings(
     assert "TQDM_DISABLE" not in os.environ
 
 
-def test_nothing_is_written_to_the_screen_and_nothing_warned_of(
-    path, study, monkeypatch, capfd
-):
+def test_nothing_is_written_and_nothing_warned_of(path, study, monkeypatch, capfd):
     monkeypatch.setenv("TQDM_DISABLE", "1")
     with warnings.catch_warnings(action="error"):
         study.run(Objective(), grid(a=[1]))
@@ -136,10 +138,7 @@ def test_a_failure_stops_the_study_and_the_setting_is_run_again(study):
             raise KeyError("W_xz")
         return {"perplexity": 1.0}
 
-    message = (
-        r"the objective failed at \{'a': 2\}: KeyError: 'W_xz'\. All results are kept; "
-        "mend it and make the same call again"
-    )
+    message = r"failed at \{'a': 2\}: KeyError: 'W_xz'\. All results are kept; mend it"
     with pytest.raises(RuntimeError, match=message) as caught:
         study.run(objective, grid(a=[1, 2, 3]))
     assert isinstance(caught.value.__cause__, KeyError)
@@ -151,6 +150,112 @@ def test_a_failure_stops_the_study_and_the_setting_is_run_again(study):
     assert mended.calls == [{"a": 2}, {"a": 3}]
     assert frame.state.tolist() == ["finished"] * 3
     assert frame.error.isna().all()
+
+
+def press(done, text):
+    ctrl_c()
+    time.sleep(0.01)  # signals are handled between two steps of Python
+    done.append(text)
+
+
+def press_and_let_through(case, interrupts, done):
+    if case == "in a part":
+        with interrupts.let_through():
+            with interrupts.hold_back():
+                press(done, "held back")
+            done.append("let through")
+    press(done, "held back")
+    if case == "twice":
+        press(done, "held back again")
+    if case == "before":
+        with interrupts.let_through():
+            done.append("let through")
+
+
+@pytest.mark.parametrize("case", ["before", "in a part", "never let through", "twice"])
+def test_ctrl_c_waits_until_it_is_let_through(case):
+    interrupts, before, done = Interrupts(), signal.getsignal(signal.SIGINT), []
+    with pytest.raises(KeyboardInterrupt), interrupts:
+        press_and_let_through(case, interrupts, done)
+    assert done == ["held back"]
+    assert signal.getsignal(signal.SIGINT) == before
+
+
+def test_only_the_main_thread_can_hold_ctrl_c_back():
+    before = signal.getsignal(signal.SIGINT)
+
+    def enter():
+        with Interrupts():
+            return signal.getsignal(signal.SIGINT)
+
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(enter).result() == before
+
+
+def test_ctrl_c_stops_the_study_and_keeps_its_results(study):
+    calls = []
+
+    def objective(setting, report):
+        calls.append(setting["a"])
+        if calls == [1, 2]:
+            ctrl_c()
+            time.sleep(10)
+        return {"perplexity": 1.0}
+
+    with pytest.raises(KeyboardInterrupt, match=r"study .* was stopped; its results"):
+        study.run(objective, grid(a=[1, 2, 3]))
+    assert study.frame().state.tolist() == ["finished", "waiting", "waiting"]
+    frame = study.run(objective, grid(a=[1, 2, 3]))
+    assert frame.state.tolist() == ["finished"] * 3
+    assert calls == [1, 2, 2, 3]
+
+
+def test_a_training_that_ctrl_c_broke_off_is_no_result(study, make_model, fit, loss_at):
+    def objective(setting, report):
+        history = fit(make_model(), loss=loss_at(5, ctrl_c))
+        return {"perplexity": history.losses[-1]}
+
+    with pytest.raises(KeyboardInterrupt, match="the same call goes on"):
+        study.run(objective, grid(a=[1]))
+    assert study.frame().state.tolist() == ["waiting"]
+
+
+def test_another_warning_that_is_an_error_is_a_mistake_of_the_objective(study):
+    def objective(setting, report):
+        with warnings.catch_warnings(action="error"):
+            warnings.warn("training was interrupted", stacklevel=2)
+
+    with pytest.raises(RuntimeError, match="UserWarning: training was interrupted"):
+        study.run(objective, grid(a=[1]))
+
+
+@pytest.mark.parametrize("step", ["fail_stale", "claim", "end"])
+def test_ctrl_c_breaks_off_no_transaction(study, monkeypatch, step):
+    whole = getattr(Trials, step)
+
+    def interrupted(trials, *arguments):
+        monkeypatch.setattr(Trials, step, whole)
+        press([], "")
+        return whole(trials, *arguments)
+
+    monkeypatch.setattr(Trials, step, interrupted)
+    with pytest.raises(KeyboardInterrupt, match="was stopped"):
+        study.run(Objective(), grid(a=[1, 2]))
+    first = "finished" if step == "end" else "waiting"
+    assert study.frame().state.tolist() == [first, "waiting"]
+
+
+def test_ctrl_c_breaks_off_no_report(study, monkeypatch):
+    done = []
+    monkeypatch.setattr("optuna.trial.Trial.report", lambda *_: press(done, "reported"))
+
+    def objective(setting, report):
+        report(1, 2.0)
+        done.append("too far")
+
+    with pytest.raises(KeyboardInterrupt, match="was stopped"):
+        study.run(objective, grid(a=[1]))
+    assert done == ["reported"]
 
 
 def run(path, settings, **arguments):

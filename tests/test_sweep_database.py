@@ -1,6 +1,4 @@
 import itertools
-import os
-import pickle
 import shutil
 import sqlite3
 import threading
@@ -14,7 +12,6 @@ import pytest
 from utils.sweep import Study, grid
 from utils.sweep.database import Trials
 from utils.sweep.plans import key_of
-from utils.sweep.processes import Crew
 from utils.sweep.sqlite import SQLiteFile
 
 
@@ -63,9 +60,9 @@ def states_of(trials):
 
 
 def test_the_setting_of_a_dead_worker_is_taken_up_again(study, trials):
+    start, calls = time.monotonic(), []
     trials.add(key_of({"a": 1}), [])
     assert trials.claim(trials.all()[0]._trial_id)
-    start, calls = time.monotonic(), []
 
     def objective(setting, report):
         calls.append(setting["a"])
@@ -160,9 +157,7 @@ def test_several_can_begin_a_study_at_the_same_time(tmp_path):
         ("postgresql://me:secret@localhost:1/x", r"//me:\*\*\*@localhost:1/x cannot"),
     ],
 )
-def test_a_storage_that_cannot_be_opened_is_refused(
-    tmp_path, monkeypatch, storage, reason
-):
+def test_what_cannot_be_opened_is_refused(tmp_path, monkeypatch, storage, reason):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match=reason) as caught:
         Study("s", storage)
@@ -173,11 +168,11 @@ def test_a_storage_that_cannot_be_opened_is_refused(
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
-        (lambda content: content[: len(content) // 2], "malformed"),
-        (lambda content: content[:4096] + bytes(9) + content[4105:], "in database main"),
-        (lambda content: content.replace(b'{"metrics"', b'{"metrics '), "Expecting ':'"),
-        (lambda content: b"Twice a day the sea climbed" * 99, "file is not a database"),
-        (lambda content: content.replace(b"studies", b"studios"), "a table 'studios'"),
+        (lambda all: all[: len(all) // 2], "malformed"),
+        (lambda all: all[:4096] + bytes(9) + all[4105:], "in database main"),
+        (lambda all: all.replace(b'{"metrics"', b'{"metrics '), "Expecting ':'"),
+        (lambda all: b"Twice a day the sea climbed" * 99, "file is not a database"),
+        (lambda all: all.replace(b"studies", b"studios"), "a table 'studios'"),
     ],
 )
 def test_a_damaged_file_is_refused_and_left_as_it_is(file, damage, reason):
@@ -238,18 +233,6 @@ def test_a_file_that_goes_away_in_a_run_is_missed(file, change):
         assert Study("s", file).frame().empty
     else:
         assert not file.exists()
-
-
-def test_a_worker_makes_no_new_file_if_it_is_gone(file, monkeypatch):
-    study = Study("s", file)
-    parcel = pickle.dumps(study)
-    assert len(pickle.loads(parcel).frame()) == 10
-    monkeypatch.setattr(Crew, "__enter__", lambda crew: file.unlink() or crew)
-    with pytest.raises(RuntimeError, match="study 's' is gone"):
-        study.run(train, grid(a=range(12)), workers=2)
-    with pytest.raises(RuntimeError, match="study 's' is gone"):
-        pickle.loads(parcel)
-    assert not file.exists()
 
 
 def test_a_full_disk_is_named_and_what_was_recorded_is_kept(file, monkeypatch):

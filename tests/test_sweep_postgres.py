@@ -1,6 +1,8 @@
-"""One study on a real PostgreSQL server, by processes as if on several machines."""
+"""One study on a real PostgreSQL server, by processes as if on several machines.
 
-import os
+``python -m tests.test_sweep_postgres URL NOTES [hangs]`` is what one of them does.
+"""
+
 import signal
 import subprocess
 import sys
@@ -10,60 +12,44 @@ from collections import Counter
 from pathlib import Path
 
 import pandas as pd
-import psutil
 import pytest
 
-import utils
 from utils.sweep import Study, grid
 from utils.sweep.database import Trials
 from utils.sweep.plans import key_of
 
-ROOT = Path(utils.__file__).parents[1]
+ROOT = Path(__file__).parents[1]
 SETTINGS = grid(lr=range(8), num_hiddens=range(1, 6))
 
-# One machine's part. They begin together; the one to be killed hangs in its second.
-SCRIPT = """
-import os, sys, time
-from utils.sweep import Study, grid
 
-url, notes, hangs = sys.argv[1:]
-begun = 0
+def take_part(url, notes, hangs):
+    """Do one machine's part. All begin together; one hangs in its second setting."""
+    begun = 0
 
-def note(text):
-    with open(notes, "a") as file:
-        file.write(text + "\\n")
+    def note(text):
+        with open(notes, "a") as file:
+            file.write(text + "\n")
 
-def objective(setting, report):
-    global begun
-    begun += 1
-    if begun == 1:
-        note("here")
-        while open(notes).read().count("here") < 3:
-            time.sleep(0.01)
-    if hangs == "True" and begun == 2:
-        note("hangs")
-        time.sleep(600)
-    report(1, 2.0)
-    note(f"{setting['lr']} {setting['num_hiddens']}")
-    return {"perplexity": setting["lr"] / setting["num_hiddens"]}
+    def objective(setting, report):
+        nonlocal begun
+        begun += 1
+        if begun == 1:
+            note("here")
+            while Path(notes).read_text().count("here") < 3:
+                time.sleep(0.01)
+        if hangs and begun == 2:
+            note("hangs")
+            time.sleep(600)
+        report(1, 2.0)
+        note(f"{setting['lr']} {setting['num_hiddens']}")
+        return {"perplexity": setting["lr"] / setting["num_hiddens"]}
 
-settings = grid(lr=range(8), num_hiddens=range(1, 6))
-frame = Study("grid", url, grace=4).run(objective, settings)
-assert frame.state.eq("finished").all()
-"""
+    frame = Study("grid", url, grace=4).run(objective, SETTINGS)
+    assert frame.state.eq("finished").all()
 
 
-def has_ended(pid):
-    """Return whether a process ends within a minute; nobody may collect a zombie."""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        try:
-            if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
-                return True
-        except psutil.NoSuchProcess:
-            return True
-        time.sleep(0.05)
-    return False
+if __name__ == "__main__":
+    take_part(*sys.argv[1:3], hangs=sys.argv[3:] == ["hangs"])
 
 
 @pytest.fixture(scope="module")
@@ -75,41 +61,36 @@ def server(tmp_path_factory):
         folder = tmp_path_factory.mktemp("postgres") / "data"
         server = pgserver.get_server(folder, cleanup_mode="stop")
     yield server
-    pid = server.get_pid()
     server.cleanup()
-    assert has_ended(pid)
+    assert not (folder / "postmaster.pid").exists()
 
 
 @pytest.fixture
-def start(server, tmp_path):
-    """A function that starts the script in a process; all are ended afterwards."""
-    processes = []
-    variables = {"PYTHONPATH": str(ROOT), "TQDM_DISABLE": "1"}
-
-    def start(hangs=False):
-        command = [sys.executable, "-c", SCRIPT, server.get_uri()]
-        command += [tmp_path / "notes", str(hangs)]
-        processes.append(subprocess.Popen(command, env=os.environ | variables))
-        return processes[-1]
-
-    yield start
-    for process in processes:
-        process.kill()
-        process.wait()
+def machines(server, tmp_path):
+    """Three processes that share a study; all are ended afterwards."""
+    (tmp_path / "notes").touch()
+    command = [sys.executable, "-m", __name__, server.get_uri(), tmp_path / "notes"]
+    parts = [["hangs"], [], []]
+    machines = [subprocess.Popen(command + part, cwd=ROOT) for part in parts]
+    yield machines
+    for machine in machines:
+        machine.kill()
+        machine.wait()
 
 
-def test_three_machines_share_a_study_and_one_of_them_dies(server, start, tmp_path):
+def test_three_machines_share_a_study_and_one_of_them_dies(server, machines, tmp_path):
     notes = tmp_path / "notes"
-    notes.touch()
-    victim, *others = start(hangs=True), start(), start()
     deadline = time.monotonic() + 120
     while "hangs" not in notes.read_text():
         assert time.monotonic() < deadline
-        assert [process.poll() for process in (victim, *others)] == [None] * 3
+        assert [machine.poll() for machine in machines] == [None] * 3
         time.sleep(0.01)
-    victim.kill()
-    assert victim.wait() == -signal.SIGKILL
-    assert [process.wait(timeout=120) for process in others] == [0, 0]
+    machines[0].kill()
+    assert [machine.wait(timeout=120) for machine in machines] == [
+        -signal.SIGKILL,
+        0,
+        0,
+    ]
 
     frame = Study("grid", server.get_uri(), grace=4).frame()
     assert frame[["lr", "num_hiddens"]].to_dict("records") == SETTINGS
@@ -143,19 +124,19 @@ def test_a_database_has_the_same_table_as_a_file(server, tmp_path):
 
 @pytest.mark.parametrize("reports", [False, True])
 def test_a_server_that_goes_away_is_named_and_the_same_call_goes_on(server, reports):
-    pid = server.get_pid()
+    import pgserver
 
     def objective(setting, report):
-        if setting["a"] == 2 and psutil.pid_exists(pid):
-            os.kill(pid, signal.SIGINT)  # shut down at once
-            assert has_ended(pid)
+        if setting["a"] == 2:
+            pgserver.pg_ctl(["stop"], pgdata=server.pgdata, user=server.system_user)
         if reports:
             report(1, 2.0)
         return {"perplexity": setting["a"]}
 
     study = Study(f"gone {reports}", server.get_uri(), grace=2)
-    message = r"the database postgresql:.* of study .gone .*. failed: .*\. See that it"
+    message = r"the database postgresql:.* of study 'gone .*' failed: .*\. See that it"
     with pytest.raises(RuntimeError, match=message):
         study.run(objective, grid(a=[1, 2, 3]))
     server.ensure_postgres_running()
-    assert study.run(objective, grid(a=[1, 2, 3])).perplexity.tolist() == [1, 2, 3]
+    frame = study.run(lambda setting, _: {"perplexity": 0}, grid(a=[1, 2, 3]))
+    assert frame.perplexity.tolist() == [1, 0, 0]
