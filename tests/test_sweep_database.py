@@ -170,7 +170,7 @@ def test_what_cannot_be_opened_is_refused(tmp_path, monkeypatch, storage, reason
     [
         (lambda all: all[: len(all) // 2], "malformed"),
         (lambda all: all[:4096] + bytes(9) + all[4105:], "in database main"),
-        (lambda all: all.replace(b'{"metrics"', b'{"metrics '), "Expecting ':'"),
+        (lambda all: all.replace(b'{"worker"', b'{"worker '), "Expecting ':'"),
         (lambda all: b"Twice a day the sea climbed" * 99, "file is not a database"),
         (lambda all: all.replace(b"studies", b"studios"), "a table 'studios'"),
     ],

@@ -71,12 +71,12 @@ def metrics(metrics):
         (
             choices,
             {"state": [1]},
-            "a hyperparameter's name is 'state'; expected a text",
+            "hyperparameter's name is 'state'; expected a te",
         ),
         (
             plain_settings,
             {"a": 1},
-            r"settings is \{'a': 1\}; expected a list of dictio",
+            r"settings is \{'a': 1\}; expected a list of dic",
         ),
         (plain_settings, [{"a": 1}, {"b": 1}], r"'b': 1\}; .* the names of \{'a': 1\}"),
         (plain_settings, [{"a": 1}, {"a": 1}], r"settings has \{'a': 1\} twice; expec"),
@@ -85,7 +85,7 @@ def metrics(metrics):
         (
             plain_space,
             {"a": (0, 1, "log")},
-            r"a is \(0, 1, 'log'\); .* above 0 for 'log",
+            r"a is \(0, 1, 'log'\); .* above 0 for ",
         ),
         (metrics, 2.0, r"returned 2\.0; expected a dictionary with the score 'loss'"),
         (metrics, {"loss": "low"}, "returned 'loss': 'low'; .* texts, 'loss' a number"),

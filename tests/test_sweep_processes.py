@@ -37,7 +37,7 @@ def train_all(database, notes, workers=1):
         score = setting["lr"] / setting["num_hiddens"]
         return {"perplexity": float("nan") if setting["lr"] == 3 else score}
 
-    return Study("grid", database, grace=2).run(objective, SETTINGS, workers=workers)
+    return Study("grid", database, grace=3).run(objective, SETTINGS, workers=workers)
 
 
 if __name__ == "__main__":
@@ -88,7 +88,7 @@ def test_a_run_that_is_killed_three_times_ends_as_if_it_had_not_been(tmp_path, p
     assert frame.perplexity[good].equals((frame.lr / frame.num_hiddens)[good])
     assert frame.error[~good].eq("perplexity is nan").all()
     assert frame.steps.eq(1).all()
-    trials = Trials("grid", str(path), 2).all()
+    trials = Trials("grid", str(path), 3).all()
     completed = [t.user_attrs["key"] for t in trials if t.state.name == "COMPLETE"]
     assert sorted(completed) == sorted(map(key_of, SETTINGS))
     # A setting is noted twice only if the kill came before it could be recorded.
@@ -100,15 +100,17 @@ def test_a_worker_may_die_but_none_may_fail(path, tmp_path):
     factor, killed = 10.0, tmp_path / "killed"
 
     def objective(setting, report):
-        import torch
-
         if setting["a"] == 0 and not killed.exists():
             killed.touch()
             os.kill(os.getpid(), signal.SIGKILL)
         if setting["a"] == 7:
             raise TypeError("no layer of this name")
-        score = factor * setting["a"]
-        return {"perplexity": score, "threads": torch.get_num_threads()}
+        metrics = {"perplexity": factor * setting["a"]}
+        if setting["a"] == 1:
+            import torch
+
+            metrics["threads"] = torch.get_num_threads()
+        return metrics
 
     study = Study("s", path, grace=2)
     settings = grid(a=range(8))
@@ -120,7 +122,7 @@ def test_a_worker_may_die_but_none_may_fail(path, tmp_path):
     done = frame[frame.state == "finished"]
     assert len(done) >= 5
     assert done.perplexity.tolist() == [10.0 * a for a in done.a]
-    assert set(done.threads) == {1}
+    assert frame.threads.dropna().tolist() == [1]
     assert not done.worker.str.endswith(f":{os.getpid()}").any()
     assert frame.state[7] == "failed"
     frame = study.run(lambda *_: {"perplexity": -1.0}, settings)

@@ -38,7 +38,7 @@ def start_kernels_with(python: Path | str, folder: Path, monkeypatch) -> None:
 def execute(notebook, folder: Path) -> None:
     """Run ``notebook`` in ``folder``; its cells hold the outputs, also if one fails."""
     resources = {"metadata": {"path": str(folder)}}
-    options = {"timeout": 600, "kernel_name": "python3", "resources": resources}
+    options = {"timeout": 900, "kernel_name": "python3", "resources": resources}
     NotebookClient(notebook, **options).execute()
 
 
