@@ -174,7 +174,7 @@ def _refusal(error: Exception) -> str:
             "another path, or move it away, with -wal and -shm, and put a copy in its "
             "place; results that were written to other files are not lost."
         )
-    if isinstance(error, RuntimeError):  # Optuna says which versions, and what to do
+    if type(error) is RuntimeError:  # Optuna says which versions, and what to do
         return f"is of another version. {error} Make a copy before, or take another."
     return (
         f"cannot be opened: {_reason(error)}. Expected the path of an SQLite file in a "
