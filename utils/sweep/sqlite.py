@@ -25,7 +25,7 @@ class SQLiteFile:
         with closing(sqlite3.connect(path, timeout=60)) as connection:
             found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
             tables = connection.execute("SELECT tbl_name FROM sqlite_master").fetchall()
-            # Who makes the tables begins with this one.
+            # Optuna makes this one first.
             columns = connection.execute("PRAGMA table_info(studies)").fetchall()
         if found != "ok":
             raise sqlite3.DatabaseError(" ".join(found.split()))

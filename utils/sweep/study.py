@@ -202,10 +202,10 @@ class Study:
                 else:
                     self._hire(objective, plan, bar, workers)
         except KeyboardInterrupt:
-            text = (
-                f"study {self.name!r} was stopped; its results are kept, and the same"
-            )
-            raise KeyboardInterrupt(f"{text} call goes on.") from None
+            raise KeyboardInterrupt(
+                f"study {self.name!r} was stopped; its results are kept, and the same "
+                "call goes on."
+            ) from None
         finally:
             self._trials.storage.engine.dispose()  # an SQLite file is one file again
 
@@ -267,27 +267,17 @@ class Study:
         optuna, start, steps = load("optuna"), time.perf_counter(), []
         state, failure = "COMPLETE", None
         result: dict[str, Any] = {"worker": f"{socket.gethostname()}:{os.getpid()}"}
-
-        def report(step: int, value: float) -> None:
-            steps.append(int(step))
-            if not math.isfinite(value):
-                raise DivergenceError(f"the score at step {step} is {value}", History())
-            with self._ctrl_c.hold_back(), self._trials.guarded():
-                trial.report(value, step)
-                stop = trial.should_prune()
-            if stop:
-                raise optuna.TrialPruned
-
+        report = partial(self._report, trial, steps)
+        broken_off = {"action": "error", "category": TrainingInterrupted}
         try:
-            broken_off = {"action": "error", "category": TrainingInterrupted}
             with self._ctrl_c.let_through(), warnings.catch_warnings(**broken_off):
                 metrics = objective(dict(setting), report)
             metrics = plans.plain_metrics(metrics, self.metric, setting)
             if plan.budget and not steps:
                 raise ValueError("it reported no step to count for the budget")
-            result["metrics"] = metrics
             if not math.isfinite(metrics[self.metric]):
                 result["error"] = f"{self.metric} is {metrics[self.metric]}"
+            result["metrics"] = metrics
         except TrainingInterrupted:
             raise KeyboardInterrupt from None  # half a training is no result
         except DivergenceError as error:
@@ -302,6 +292,16 @@ class Study:
         result["steps"] = max(steps, default=0)
         result["seconds"] = time.perf_counter() - start
         return state, result, failure
+
+    def _report(self, trial: Any, steps: list[int], step: int, value: float) -> None:
+        steps.append(int(step))
+        if not math.isfinite(value):
+            raise DivergenceError(f"the score at step {step} is {value}", History())
+        with self._ctrl_c.hold_back(), self._trials.guarded():
+            trial.report(value, step)
+            stop = trial.should_prune()
+        if stop:
+            raise load("optuna").TrialPruned
 
     def _hire(self, objective: Objective, plan: Plan, bar: tqdm, workers: int) -> None:
         """Let worker processes do the work, and watch."""
