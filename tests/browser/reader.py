@@ -55,6 +55,14 @@ def needed_width(page: Page) -> int:
     return page.evaluate("document.documentElement.scrollWidth")
 
 
+def snapshot(figure: Locator) -> list:
+    """Return what a live figure holds, what is set in its controls included."""
+    return figure.locator(".live-root").evaluate(
+        """root => [root.innerHTML, ...Array.from(
+        root.querySelectorAll("input, select"), node => [node.value, node.checked])]"""
+    )
+
+
 def text_heights(figure: Locator) -> list[float]:
     """Return the height in pixels of each text in a drawing."""
     return figure.locator("svg text").evaluate_all(

@@ -1,26 +1,15 @@
 """What holds for every live figure; `figures.py` says how to operate each of them."""
 
-import re
-
 import pytest
 
+from tests.browser import reader
 from tests.browser.figures import EXAMPLES, PERPLEXITY
-from tests.browser.reader import barriers, narrow, needed_width, text_heights
-from tools import browser
 from utils.live import LIVE_DIR
 
 pytestmark = pytest.mark.browser
 
 FIGURES = {path.stem for path in LIVE_DIR.glob("*.js")}
 EVERY = pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
-IN_THE_BOOK = {
-    str(path.relative_to(browser.SITE)): re.findall(r'id="live-(\w+)-', html)
-    for path in sorted(browser.SITE.glob("chapters/**/*.html"))
-    if 'class="live"' in (html := path.read_text(encoding="utf-8"))
-}
-# What a figure shows: its elements, and what is set in its controls.
-SNAPSHOT = """root => [root.innerHTML, ...Array.from(
-  root.querySelectorAll("input, select"), ({ value, checked }) => [value, checked])]"""
 FOCUSABLE = ":is(button, input, select, [tabindex='0']):not(:disabled)"
 FOCUS = f"""root => [...root.querySelectorAll("{FOCUSABLE}")]
   .indexOf(document.activeElement)"""
@@ -28,7 +17,7 @@ WIDTHS = "svgs => svgs.map(svg => [svg.clientWidth, svg.viewBox.baseVal.width])"
 
 
 def snapshots(page):
-    return [root.evaluate(SNAPSHOT) for root in page.locator(".live-root").all()]
+    return [reader.snapshot(figure) for figure in page.locator("figure.live").all()]
 
 
 def test_every_figure_has_an_example():
@@ -59,17 +48,17 @@ def test_figures_beside_each_other_do_not_disturb_each_other(open_live, example)
 @EVERY
 @pytest.mark.parametrize("width", [320, 360])
 def test_it_fits_a_small_phone(show, example, width):
-    figure = show(example.data, narrow(width), example.name)
+    figure = show(example.data, reader.narrow(width), example.name)
     for _ in example.views(figure):
-        assert needed_width(figure.page) <= width
-        assert example.scaled or min(text_heights(figure), default=12) >= 12
+        assert reader.needed_width(figure.page) <= width
+        assert example.scaled or min(reader.text_heights(figure), default=12) >= 12
 
 
 @EVERY
 def test_it_follows_the_width_of_the_page(show, example):
-    figure = show(example.data, narrow(360), example.name)
+    figure = show(example.data, reader.narrow(360), example.name)
     before = figure.locator("svg").evaluate_all(WIDTHS)
-    figure.page.set_viewport_size(narrow(900))
+    figure.page.set_viewport_size(reader.narrow(900))
     figure.page.wait_for_timeout(200)
     after = figure.locator("svg").evaluate_all(WIDTHS)
     for (old, _), (new, units) in zip(before, after, strict=True):
@@ -79,12 +68,12 @@ def test_it_follows_the_width_of_the_page(show, example):
 
 @EVERY
 def test_tab_leads_through_all_controls_and_a_new_width_keeps_the_focus(show, example):
-    figure = show(example.data, narrow(360), example.name)
+    figure = show(example.data, reader.narrow(360), example.name)
     page, count = figure.page, figure.locator(FOCUSABLE).count()
     for i in range(count):
         page.keyboard.press("Tab")
         assert figure.evaluate(FOCUS) == i
-        page.set_viewport_size(narrow([900, 360][i % 2]))
+        page.set_viewport_size(reader.narrow([900, 360][i % 2]))
     page.wait_for_timeout(200)
     assert figure.evaluate(FOCUS) == count - 1
     page.keyboard.press("Tab")
@@ -97,7 +86,7 @@ def test_everyone_can_use_it(show, example, scheme):
     options = {"color_scheme": scheme, "reduced_motion": "reduce"}
     figure = show(example.data, name=example.name, **options)
     for _ in example.views(figure):
-        assert barriers(figure.page, "figure") == []
+        assert reader.barriers(figure.page, "figure") == []
         assert figure.page.evaluate("document.getAnimations().length") == 0
 
 
@@ -121,19 +110,3 @@ def test_data_that_do_not_fit_leave_the_fallback(open_live, example, message, ch
     page, troubles = open_live((example.name, example.data | change, "Bad"))
     assert page.locator(".live-root").inner_text() == "It starts so."
     assert message in troubles[0]
-
-
-@pytest.mark.parametrize("name", IN_THE_BOOK)
-def test_it_works_in_the_book(open_page, name):
-    page, troubles = open_page(name)
-    operate = {example.name: example.operate for example in EXAMPLES}
-    for i, own in enumerate(IN_THE_BOOK[name]):
-        figure = page.locator("figure.live").nth(i)
-        before = figure.evaluate(SNAPSHOT)
-        for _ in operate[own](figure):
-            pass
-        assert figure.evaluate(SNAPSHOT) != before
-    assert troubles == []
-    page, _ = open_page(name, java_script_enabled=False)
-    for text in page.locator("figure.live .live-root").all_inner_texts():
-        assert re.search(r"\d", text), "without scripts, its words give the numbers"

@@ -7,7 +7,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.browser.reader import DESKTOP, PHONE, barriers, needed_width, set_theme
+from tests.browser import reader
+from tests.browser.figures import EXAMPLES
 from tools import browser
 
 pytestmark = pytest.mark.browser
@@ -41,21 +42,21 @@ def faults_of(page, name):
     """Return what is wrong with a page, opened on a phone and then made larger."""
     faults = []
     page.evaluate(FORMULAS_DONE)
-    if (width := needed_width(page)) > PHONE["width"]:
+    if (width := reader.needed_width(page)) > reader.PHONE["width"]:
         faults.append(f"a phone scrolls sideways: {width}")
-    page.set_viewport_size(DESKTOP)
+    page.set_viewport_size(reader.DESKTOP)
     page.evaluate("window.scrollTo(0, document.body.scrollHeight)")
     page.wait_for_load_state("networkidle")
     faults += page.evaluate(FAULTS)
     if name in ("book/index.html", *CHAPTERS):
         page.evaluate(f"document.querySelectorAll('{UNSEEN}').forEach(n => n.remove())")
         for theme in ("light", "dark"):
-            set_theme(page, theme)
+            reader.set_theme(page, theme)
             color = page.evaluate("getComputedStyle(document.body).backgroundColor")
             if (int(re.search(r"\d+", color).group()) < 60) != (theme == "dark"):
                 faults.append(f"the background of the {theme} theme is {color}")
             rules = ["color-contrast", "image-alt", "svg-img-alt", "label"]
-            faults += barriers(page, "article.bd-article", rules)
+            faults += reader.barriers(page, "article.bd-article", rules)
     return faults
 
 
@@ -67,12 +68,12 @@ def test_the_book_has_its_pages():
 
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_has_no_fault(open_page, name):
-    page, troubles = open_page(name, PHONE)
+    page, troubles = open_page(name, reader.PHONE)
     assert faults_of(page, name) + troubles == []
 
 
 def test_each_fault_would_be_seen(open_page):
-    page, troubles = open_page("chapters/01_sequences.html", PHONE)
+    page, troubles = open_page("chapters/01_sequences.html", reader.PHONE)
     page.evaluate(
         """async () => {
           document.querySelector("article").insertAdjacentHTML("beforeend", `
@@ -114,11 +115,24 @@ def test_a_chapter_opens_in_colab(open_page):
 
 
 @pytest.mark.parametrize("name", CHAPTERS)
-def test_a_chapter_opens_from_the_disk(open_address, name):
+def test_a_chapter_and_its_live_figures_work_from_the_disk(open_address, name):
     page, troubles = open_address((browser.SITE / name).as_uri())
     page.evaluate(FORMULAS_DONE)
     assert page.locator("article h1").first.is_visible()
+    operate = {example.name: example.operate for example in EXAMPLES}
+    for figure in page.locator("figure.live").all():
+        before = reader.snapshot(figure)
+        for _ in operate[figure.get_attribute("id").split("-")[1]](figure):
+            pass
+        assert reader.snapshot(figure) != before
     assert troubles == []
+
+
+def test_without_scripts_a_live_figure_gives_its_numbers():
+    html = "".join((browser.SITE / name).read_text("utf-8") for name in CHAPTERS)
+    texts = re.findall(r'class="live-root"><p>([^<]*)<', html)
+    assert texts
+    assert [text for text in texts if not re.search(r"\d", text)] == []
 
 
 def test_the_address_of_the_book_leads_to_its_first_page(open_address, home):
