@@ -47,7 +47,7 @@ book: .venv/book.done ## build the book and say where to open it
 serve: book ## build the book and serve it on this machine, port 8000
 	$(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html 8000
 
-test: .venv/dev.done .venv-colab/done chromium bubblewrap ## everything that CI checks
+test: .venv/dev.done .venv-colab/done chromium bubblewrap ## everything that CI checks on each push
 	$(MAKE) --no-print-directory lint
 	$(MAKE) --no-print-directory book
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not weekly" tests --ignore tests/data
@@ -80,11 +80,11 @@ grade: .venv/instructors.done ## grade what students handed in: make grade SUBMI
 repo: .venv/book.done ## change the repository's address everywhere: make repo URL=https://github.com/someone/unrolled
 	$(BIN)/python -m tools repo $(URL)
 
-results: .venv/dev.done ## measure what the chapters quote, write book/results: make results STUDY=depth (texts, depth, dates, ablation, grid, searches; default: all)
+results: .venv/dev.done ## measure what the chapters quote, write book/results: make results STUDY=depth; `.venv/bin/python -m tools results --help` lists the studies
 	@env -u TQDM_DISABLE $(BIN)/python -m tools results $(STUDY) $(OPTIONS)
 
-grid: .venv/dev.done ## train all settings of the hyperparameter grid; goes on where it was stopped
-	@env -u TQDM_DISABLE $(BIN)/python -m tools results grid
+grid: STUDY := grid
+grid: results ## train all settings of the hyperparameter grid; goes on where it was stopped
 
 screenshot: .venv/dev.done chromium book ## photograph the built book for the README
 	$(BIN)/python -m tools screenshot

@@ -5,5 +5,5 @@ Each module may import only those before it in this list: ``limits``, ``reading`
 ``course``, ``report``, ``grade``, ``__main__``.
 
 The folder ``kernel`` holds a program of its own: it runs in the sandbox, where there is
-no more of the course than ``utils``.
+no more of the course than ``sandbox.SHARED`` names.
 """

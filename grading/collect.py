@@ -1,7 +1,5 @@
 """From files to students: what each file is, whose it is, and which one counts."""
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import replace

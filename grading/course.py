@@ -1,7 +1,5 @@
 """The folder of grades as a complete course of nbgrader: gradebook, pages and log."""
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import hashlib

@@ -4,8 +4,6 @@ A dead kernel, an endless loop or endless output ends that cell or that notebook
 the batch.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import secrets

@@ -1,7 +1,5 @@
 """Grading a folder of downloads from beginning to end; `make grade` runs it."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import json

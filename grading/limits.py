@@ -3,8 +3,6 @@
 The defaults leave room for training a small network in PyTorch.
 """
 
-from __future__ import annotations
-
 import contextlib
 import signal
 import threading

@@ -1,7 +1,5 @@
 """Names: what those of files tell, who is in the class list, how folders are called."""
 
-from __future__ import annotations
-
 import csv
 import io
 import re

@@ -1,7 +1,5 @@
 """Reading and recognizing what was handed in: notebooks of any version, broken ones."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections import Counter

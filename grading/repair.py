@@ -5,8 +5,6 @@ and the cells of their own, which stay where they were, so that the notebook doe
 the student's did.
 """
 
-from __future__ import annotations
-
 import copy
 import re
 import reprlib

@@ -1,7 +1,5 @@
 """What a run of grading leaves for people: two tables, pages, and what it prints."""
 
-from __future__ import annotations
-
 import csv
 import html
 import io

@@ -5,8 +5,6 @@ folder to write to, which is kept in memory and gone afterwards. Neither solutio
 the gradebook nor other submissions exist.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import math

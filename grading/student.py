@@ -1,10 +1,8 @@
 """What is known of one student: who it is, what was handed in, what came of it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, Self
 
 from grading.unpack import File
 
@@ -38,7 +36,7 @@ class Student:
         return {key: value for key, value in values if key not in ("files", "chosen")}
 
     @classmethod
-    def recalled(cls, id: str, values: Mapping[str, Any]) -> Student:
+    def recalled(cls, id: str, values: Mapping[str, Any]) -> Self:
         """Return the student of a record, which an older version may have written."""
         known = [one.name for one in fields(cls) if one.name in values]
         return cls(**{key: values[key] for key in known} | {"id": id})

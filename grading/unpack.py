@@ -5,8 +5,6 @@ so that neither a "zip bomb" nor a path such as ``../../x`` in them does harm; w
 not unpacked is listed with the reason.
 """
 
-from __future__ import annotations
-
 import itertools
 import os
 import time

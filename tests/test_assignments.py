@@ -23,14 +23,6 @@ def solutions(notebook):
     ]
 
 
-def test_there_are_seven_or_more_with_points_by_tests_and_by_hand():
-    assert len(SOURCES) >= 7
-    for source in SOURCES.values():
-        by_tests, by_hand = assignments.points(load(source))
-        assert by_tests >= 10
-        assert by_hand >= 4
-
-
 @EVERY
 def test_the_student_version_has_no_solution_no_hidden_test_and_no_output(source):
     notebook = load(source)

@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from tests.helpers import seeds
 from tests.layers import (
     SCRATCH,
     assert_as_pytorchs,
@@ -11,7 +12,6 @@ from tests.layers import (
     cells,
     draw,
     kinds,
-    seeds,
     sizes,
     values_and_gradients,
 )
@@ -247,9 +247,3 @@ def test_a_huge_forget_bias_keeps_the_cell(build):
     C = torch.randn(1, 2, 4)
     _, (_, last) = layer(torch.randn(6, 2, 3), (torch.randn(1, 2, 4), C))
     assert torch.equal(last, C)
-
-
-@pytest.mark.parametrize("build", [nn.GRU, GRUScratch, nn.Linear])
-def test_a_layer_without_a_forget_gate_is_refused(build):
-    with pytest.raises(TypeError, match=rf"{build.__name__}; .* torch\.nn\.LSTM"):
-        set_forget_bias(build(3, 4), 1.0)

@@ -186,7 +186,7 @@ def test_a_state_that_does_not_fit_is_refused(cell, state, message):
 @pytest.mark.parametrize(
     ("cell", "state", "message"),
     [
-        (GRUScratch, (H, H), r"tuple of 2; expected one tensor \(a pair .* an LSTM\)"),
+        (GRUScratch, (H, H), r"tuple of 2; expected one tensor \(a pair .* is 2\)"),
         (GRUScratch, (H,), "tuple of 1; expected one tensor"),
         (GRUScratch, [H], "list; expected one tensor"),
         (LSTMScratch, H, r"Tensor; expected a pair \(H, C\) of tensors .* or None"),

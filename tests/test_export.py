@@ -1,7 +1,5 @@
 """tools.export: the shared module is what the chapters teach."""
 
-import re
-
 import nbformat
 import pytest
 
@@ -51,14 +49,6 @@ def test_a_module_must_have_the_marker(course):
     with pytest.raises(ValueError, match="lacks the line"):
         export.export()
     assert path.read_text() == "import math\n"
-
-
-def test_every_block_of_the_shared_module_names_its_chapter():
-    for path, code in export.exported_modules().items():
-        _, _, exported = code.partition(export.MARKER)
-        blocks = re.split(r"^# From chapters/\d\d_\w+\.ipynb\n", exported, flags=re.M)
-        assert len(blocks) > 1, path.name
-        assert blocks[0].strip() == "", path.name
 
 
 def test_a_module_whose_last_exported_cell_is_gone_is_out_of_date(course):

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.autograd.functional import jacobian
 
-from tests.layers import SCRATCH, assert_equal, draw, kinds, seeds, state_of
+from tests.helpers import seeds
+from tests.layers import SCRATCH, assert_equal, draw, kinds, state_of
 from utils.cells import GRUScratch, LSTMScratch, RNNScratch
 from utils.contract import state_parts
 from utils.inside import (

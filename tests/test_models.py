@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from tests.helpers import decoders, seeds
 from tests.layers import (
     SCRATCH,
     UNSORTED,
@@ -15,7 +16,6 @@ from tests.layers import (
     kinds,
     lists_of_lengths,
     row_of,
-    seeds,
     values_and_gradients,
 )
 from utils.checks import check_causal
@@ -179,7 +179,6 @@ def test_ids_out_of_range_are_refused_by_every_model(low, high):
 
 SOURCES, TARGETS = 9, 7  # the sizes of the two vocabularies
 LENGTHS = torch.tensor([4, 6, 2])
-decoders = pytest.mark.parametrize("decoder", [Decoder, AttentionDecoder])
 one_layer_or_two = pytest.mark.parametrize("num_layers", [1, 2])
 
 

@@ -4,11 +4,11 @@ import ast
 import importlib
 import inspect
 import re
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+from tools.notebook import ROOT
+
 # Each may import those before it; its docstring lists its modules in their order.
 HOUSES = ("utils", "tools", "grading")
 PACKAGES = [
@@ -83,16 +83,9 @@ def test_a_module_imports_only_those_before_it(module):
         assert inside or place(name) < place(module), f"{module} imports {name}"
 
 
-def loaded(module):
-    """Return a module; what only runs as a program is left out."""
-    if module.endswith("__main__"):
-        pytest.skip("a program, not to be imported")
-    return importlib.import_module(module)
-
-
 def public_names(module):
     """Yield ``name, object`` of the functions and classes that a module defines."""
-    for name, value in vars(loaded(module)).items():
+    for name, value in vars(importlib.import_module(module)).items():
         defined_here = getattr(value, "__module__", None) == module
         is_code = inspect.isfunction(value) or inspect.isclass(value)
         if defined_here and is_code and not name.startswith("_"):

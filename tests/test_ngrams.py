@@ -6,8 +6,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from utils.ngrams import NGramModel, ngram_perplexity, require_text
-from utils.text import prepare
+from utils.ngrams import NGramModel, ngram_perplexity
+from utils.text import prepare, require_text
 
 symbols = st.integers(0, 4)
 

@@ -4,7 +4,7 @@ import nbformat
 import pytest
 from nbclient.exceptions import CellExecutionError
 
-from tools.notebook import WIDGET_VIEW, execute, load, normalize, notebooks, save
+from tools.notebook import WIDGET_VIEW, execute, load, normalize, save
 
 
 def notebook_with(outputs=(), **metadata):
@@ -92,11 +92,3 @@ def test_a_failing_notebook_stays_as_it_was(tmp_path):
     with pytest.raises(CellExecutionError, match="ValueError"):
         execute(path)
     assert path.read_bytes() == before
-
-
-def test_the_chapters_are_in_normal_form():
-    for path in notebooks():
-        notebook = load(path)
-        normalize(notebook)
-        text = nbformat.writes(notebook) + "\n"
-        assert path.read_text(encoding="utf-8") == text, path

@@ -5,14 +5,17 @@ What ``meta`` lets pass, operations on two devices, :class:`OneDevice` refuses.
 """
 
 import inspect
+import re
 from functools import partial
 
 import pytest
 import torch
 from torch import nn
+from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from tests.helpers import PAIRS, VOCABS, build_translator, decoders
 from tests.layers import LAYERS, both_ways, each_layer
 from utils import cells, decoding, layers, models, training
 from utils.cells import GRUScratch, LSTMScratch, RNNFunction, RNNScratch
@@ -146,17 +149,30 @@ def test_a_model_and_its_loss(name):
     MODELS[name]().sum().backward()
 
 
-def test_every_public_layer_and_model_and_loss_is_named_here():
-    named = ", ".join([*LAYERS, *MODELS])
-    for module in (cells, layers, models):
-        for name, value in vars(module).items():
-            public = inspect.isclass(value) and value.__module__ == module.__name__
-            base = name in ("StepwiseLayer", "RNNFunction")
-            if public and issubclass(value, nn.Module) and not base:
-                assert name in named
-    here = inspect.getsource(inspect.getmodule(predicted))
-    for name in vars(training):
-        assert not name.endswith(("_loss", "_error")) or f"training.{name}(" in here
+def test_every_public_layer_and_model_and_loss_runs_here(monkeypatch):
+    ran = set()
+
+    def noted(name, loss):
+        return lambda *batch: ran.add(name) or loss(*batch)
+
+    losses = {name for name in vars(training) if re.search("_(loss|error)$", name)}
+    for name in losses:
+        monkeypatch.setattr(training, name, noted(name, getattr(training, name)))
+    hook = register_module_forward_pre_hook(lambda one, _: ran.add(type(one).__name__))
+    for make in LAYERS.values():
+        run_layer(make(INPUTS, HIDDENS).to("meta"), numbers(STEPS, BATCH, INPUTS))
+    for calculate in MODELS.values():
+        calculate()
+    hook.remove()
+    public = {
+        name
+        for module in (cells, layers, models)
+        for name, value in vars(module).items()
+        if inspect.isclass(value) and value.__module__ == module.__name__
+    }
+    # The one is a base, the other has a test of its own.
+    assert public | losses <= ran | {"StepwiseLayer", "RNNFunction"}
+    assert len(losses) == 4
 
 
 @pytest.fixture
@@ -203,8 +219,14 @@ def test_other_optimizers_and_losses_do_not_wait_either(optimizer, reports):
 
 @pytest.fixture
 def waits(monkeypatch):
-    """What writing does when it waits for the device, by name, instead of waiting."""
+    """What is done to wait for the device, by name, instead of waiting."""
     calls = []
+
+    def cpu(tensor):
+        calls.append("cpu")
+        return torch.zeros(tensor.shape, dtype=tensor.dtype, device="cpu")
+
+    monkeypatch.setattr(torch.Tensor, "cpu", cpu)
     monkeypatch.setattr(decoding, "require_scores", lambda _: calls.append("scores"))
     monkeypatch.setattr(Vocab, "decode", lambda *_: calls.append("text") or "")
     return calls
@@ -219,15 +241,32 @@ def test_generate_waits_at_the_end_of_a_text_only(settings, waits, monkeypatch):
     assert waits == ["scores", "text"]
 
 
-@pytest.mark.parametrize("decoder", [Decoder, AttentionDecoder])
+@decoders
 def test_translate_waits_at_the_end_only(decoder, waits):
     model = seq2seq(decoder)
     decoding.translate(model, some_ids(), LENGTHS, start=1, end=2, max_steps=4)
     assert waits == ["scores"]
 
 
-def test_the_gradient_by_lag_may_be_measured_on_any_device(monkeypatch):
-    monkeypatch.setattr(torch.Tensor, "cpu", lambda tensor: tensor)  # its one wait
+def test_exact_match_waits_at_the_end_only(waits):
+    right = decoding.exact_match(build_translator().to("meta"), PAIRS, *VOCABS)
+    assert right.tolist() == [False] * len(PAIRS)
+    assert waits == ["scores", "cpu"]
+
+
+def test_evaluate_waits_at_the_end_only(waits):
+    ids = some_ids(400, 1).flatten()
+    assert training.evaluate(language_model(), ids, num_steps=50) == 1
+    assert waits == ["cpu"]
+
+
+def test_the_forget_bias_may_be_set_on_any_device():
+    for layer in (LSTMScratch(INPUTS, HIDDENS), nn.LSTM(INPUTS, HIDDENS)):
+        cells.set_forget_bias(layer.to("meta"), 1.0)
+
+
+@pytest.mark.usefixtures("waits")
+def test_the_gradient_by_lag_may_be_measured_on_any_device():
     ids = torch.zeros(64 * 13 + 1, dtype=torch.int64, device="meta")
     assert text_gradient_by_lag(language_model(), ids, max_lag=3).shape == (4,)
 
@@ -283,14 +322,15 @@ def test_a_look_at_a_value_in_the_loop_is_caught(look, reports):
 
 
 @pytest.mark.cuda
-def test_on_a_gpu_the_loop_waits_at_its_reports_only(reports):
+def test_on_a_gpu_the_loop_waits_at_its_reports_only(any_layer, reports):
     ids = torch.zeros(400, dtype=torch.int64, device="cuda")
-    model = LanguageModel(GRUScratch(INPUTS, HIDDENS), INPUTS).cuda()
-    optimizer, scheduler = adamw_one_cycle(model, 0.01, 9)
-    torch.cuda.set_sync_debug_mode("error")
-    try:
-        batches = partial(consecutive_batches, ids, BATCH, STEPS)  # offset: the epoch
-        train(model, optimizer, batches, updates=9, scheduler=scheduler)
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
-    assert reports == [9]
+    batches = partial(consecutive_batches, ids, BATCH, STEPS)  # offset: the epoch
+    model = LanguageModel(any_layer(INPUTS, HIDDENS), INPUTS).cuda()
+    for mode in ("default", "error"):  # the first run may wait for its memory
+        optimizer, scheduler = adamw_one_cycle(model, 0.01, 9)
+        torch.cuda.set_sync_debug_mode(mode)
+        try:
+            train(model, optimizer, batches, updates=9, scheduler=scheduler)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    assert reports == [9, 9]

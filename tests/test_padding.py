@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from tests.helpers import seeds
 from tests.layers import (
     SCRATCH,
     UNSORTED,
@@ -17,7 +18,6 @@ from tests.layers import (
     kinds,
     lists_of_lengths,
     row_of,
-    seeds,
     state_of,
     values_and_gradients,
 )

@@ -135,10 +135,9 @@ def test_lag_curves_are_drawn_from_lag_0_on(kind):
     assert legend_of(ax) == ["LSTM, bias 1", "RNN"]
 
 
-def test_curves_are_drawn_into_given_axes(history):
+def test_curves_are_drawn_into_given_axes():
     ax = plt.subplots()[1]
     assert lag_curves({"RNN": [1.0, 0.5]}, ax) is ax
-    assert learning_curves({"RNN": history}, ax) is ax
 
 
 @pytest.mark.parametrize("gap", [0.0, math.nan, math.inf])
@@ -173,15 +172,12 @@ def test_a_gate_map_has_the_unit_that_is_open_most_on_top():
     torch.testing.assert_close(torch.tensor(complement.data), 1 - expected.flip(0))
 
 
-@pytest.mark.parametrize(
-    ("settings", "key"), [({}, "gru"), ({"color": "lstm"}, "lstm")], ids=str
-)
-def test_a_gate_map_goes_from_clear_to_full_color(settings, key):
+def test_a_gate_map_goes_from_clear_to_full_color():
     gates = {"gate": GATES, "complement": 1 - GATES}
-    for ax in gate_map("abc", gates, **settings).axes[:2]:
+    for ax in gate_map("abc", gates).axes[:2]:
         closed, opened = ax.images[0].get_cmap()([0.0, 1.0])
-        assert to_hex(closed, keep_alpha=True).upper() == f"{PALETTE[key]}00"
-        assert to_hex(opened, keep_alpha=True).upper() == f"{PALETTE[key]}FF"
+        assert to_hex(closed, keep_alpha=True).upper() == f"{PALETTE['gru']}00"
+        assert to_hex(opened, keep_alpha=True).upper() == f"{PALETTE['gru']}FF"
 
 
 def test_a_gate_map_takes_gates_that_are_part_of_a_graph():

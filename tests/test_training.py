@@ -5,7 +5,6 @@ import subprocess
 import sys
 import threading
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -26,6 +25,7 @@ from tests.helpers import (
     same_parameters,
     seeds,
 )
+from tools.notebook import ROOT
 from utils.cells import GRUScratch
 from utils.contract import state_parts
 from utils.dates import encode_pairs
@@ -43,8 +43,6 @@ from utils.training import (
     squared_error,
     translation_loss,
 )
-
-ROOT = Path(__file__).parents[1]
 
 
 def test_training_needs_neither_figures_nor_widgets():
@@ -843,23 +841,3 @@ def test_a_checkpoint_resumes_on_cuda(make_model, cuda_fit, loss_at, tmp_path):
     for one, other in zip(resumed.parameters(), whole.parameters(), strict=True):
         assert one.is_cuda
         torch.testing.assert_close(one, other, rtol=0, atol=1e-3)
-
-
-@pytest.mark.cuda
-def test_training_does_not_wait_for_the_gpu_between_two_reports(
-    make_model, any_layer, cuda_fit
-):
-    calls = []
-
-    def loss(model, batch, state):
-        calls.append(1)
-        # The first updates may allocate; the 50th and the last one report.
-        mode = "error" if 10 < len(calls) < 45 else "default"
-        torch.cuda.set_sync_debug_mode(mode)
-        return language_model_loss(model, batch, state)
-
-    try:
-        cuda_fit(make_model(any_layer).cuda(), updates=49, loss=loss)
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
-    assert len(calls) == 49

@@ -1,8 +1,7 @@
-"""The repository's one command-line program."""
-
-from __future__ import annotations
+"""The command line: ``python -m tools COMMAND [options]``."""
 
 import argparse
+import importlib
 import sys
 import time
 from collections.abc import Iterable
@@ -13,7 +12,15 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from tools import assignments, export, notebook, repository
 from tools.lint import lint
 
-STUDIES = ("texts", "depth", "dates", "ablation", "grid", "searches")
+# The function that carries each out; make and the pages take their names from here.
+STUDIES = {
+    "texts": "texts.measure",
+    "depth": "depth.measure",
+    "dates": "dates.measure",
+    "ablation": "ablation.measure",
+    "grid": "grid.measure",
+    "searches": "grid.measure_searches",
+}
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -59,19 +66,13 @@ def run_repo(arguments: argparse.Namespace) -> int:
 def run_results(arguments: argparse.Namespace) -> int:
     """Measure what the chapters quote and write book/results."""
     # They import PyTorch, which the other commands need not wait for.
-    from tools.studies import ablation, common, dates, depth, grid, texts
+    from tools.studies import common
 
-    measures = {
-        "texts": texts.measure,
-        "depth": depth.measure,
-        "dates": dates.measure,
-        "ablation": ablation.measure,
-        "grid": grid.measure,
-        "searches": grid.measure_searches,
-    }
     scale = common.reduced(arguments.reduced) if arguments.reduced else common.FULL
     for name in [arguments.study] if arguments.study else STUDIES:
-        for path in common.write(measures[name], scale):
+        module, _, function = STUDIES[name].partition(".")
+        measure = getattr(importlib.import_module(f"tools.studies.{module}"), function)
+        for path in common.write(measure, scale):
             print(f"{path}: written")
     return 0
 
@@ -148,5 +149,5 @@ if __name__ == "__main__":
     chosen = parser().parse_args()
     try:
         sys.exit(chosen.function(chosen))
-    except ValueError as error:
+    except (ValueError, RuntimeError, ConnectionError) as error:
         sys.exit(f"error: {error}")

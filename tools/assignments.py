@@ -1,7 +1,5 @@
 """The assignments: a source notebook each, and the student version made from it."""
 
-from __future__ import annotations
-
 import copy
 import re
 from pathlib import Path

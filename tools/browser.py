@@ -1,6 +1,4 @@
-"""A headless Chromium that may talk to the built book and to nobody else."""
-
-from __future__ import annotations
+"""The built book in a headless Chromium that may talk to nobody else."""
 
 import contextlib
 import functools

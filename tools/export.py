@@ -1,7 +1,5 @@
 """Cells tagged ``export`` become the shared module: code is written in its chapter."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 import sys

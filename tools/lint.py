@@ -1,7 +1,5 @@
 """The rules for notebooks that can be checked without running them."""
 
-from __future__ import annotations
-
 import copy
 import io
 import keyword

@@ -1,14 +1,11 @@
 """Reading, running and writing notebooks in one normal form: diffs stay small."""
 
-from __future__ import annotations
-
 import hashlib
 import itertools
 import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import nbformat
 from nbclient import NotebookClient
@@ -93,6 +90,7 @@ def _give_ids(cells: list[NotebookNode]) -> None:
     taken: set[str] = set()
     for cell in cells:
         cell.setdefault("source", "")
+        cell.setdefault("metadata", NotebookNode())
         cell.id = next(i for i in _possible_ids(cell) if i not in taken)
         taken.add(cell.id)
 
@@ -118,19 +116,6 @@ def _merge_streams(outputs: list[NotebookNode]) -> list[NotebookNode]:
         else:
             merged.append(output)
     return merged
-
-
-def study_code(path: Path) -> str:
-    """Return the cells tagged ``study``: what a longer study shares with its page."""
-    cells = [c for c in load(path).cells if "study" in c.metadata.get("tags", [])]
-    return "\n\n".join(cell.source for cell in cells)
-
-
-def definitions(path: Path) -> dict[str, Any]:
-    """Return what the cells tagged ``study`` define, by name."""
-    namespace: dict[str, Any] = {"__name__": path.stem}
-    exec(compile(study_code(path), str(path), "exec"), namespace)
-    return namespace
 
 
 def execute(path: Path, timeout: int = 600) -> None:

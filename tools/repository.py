@@ -1,6 +1,4 @@
-"""Where the repository is hosted: a value in ``_config.yml``, the same everywhere."""
-
-from __future__ import annotations
+"""Where the repository is hosted, and the cell by which notebooks get it from there."""
 
 import re
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Requirements on plain arguments that many functions share."""
 
-from __future__ import annotations
-
 
 def require_counts(minimum: int = 1, **counts: int) -> None:
     """Raise a ValueError unless each count, by name, is an integer from ``minimum``."""

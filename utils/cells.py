@@ -1,6 +1,4 @@
-"""The recurrent layers of the course, each built in the chapter that teaches it."""
-
-from __future__ import annotations
+"""The recurrent layers of the course from scratch, and what they are made with."""
 
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Checkpoints on disk: the state of a run, and what it is a run of."""
 
-from __future__ import annotations
-
 import io
 import json
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Assertions for learners: each says what was expected, what came, and gives a hint."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch

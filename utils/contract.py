@@ -1,4 +1,4 @@
-"""What every recurrent layer keeps, ours and PyTorch's, and what holds a layer to it.
+"""The contract of recurrent layers, ours and PyTorch's, and what holds them to it.
 
 The contract is ``outputs, state = rnn(inputs, state)`` with
 
@@ -12,13 +12,12 @@ A layer says what it is by its attributes: ``num_inputs`` and ``num_hiddens``, w
 PyTorch calls ``input_size`` and ``hidden_size``; ``bidirectional``, if its outputs are
 those of two directions side by side; ``right_to_left``, if it reads backward;
 ``takes_lengths``, if it can be given the length of each row as a third argument;
-``num_states``, 2 for an LSTM. What is absent is False, or 1.
+``num_layers``; ``num_states``, 2 if a state is a pair, which what holds an LSTM of
+PyTorch need not say. What is absent is False, or 1.
 
 A ``require_...`` function returns nothing. It raises a TypeError for what is of another
-kind or dtype, and a ValueError for everything else.
+kind or dtype, and a ValueError for other values, if it says nothing else.
 """
-
-from __future__ import annotations
 
 import itertools
 import warnings
@@ -33,18 +32,18 @@ from utils.arguments import require_counts
 # One tensor, or a pair (H, C) for an LSTM; None stands for zeros.
 State = Tensor | tuple[Tensor, ...] | None
 STATE_KINDS = {
-    1: "one tensor (a pair (H, C) is the state of an LSTM)",
+    1: "one tensor (a pair (H, C) is that of an LSTM, of which num_states is 2)",
     2: "a pair (H, C) of tensors (one tensor is the state of an RNN or a GRU)",
 }
 
 
 def input_size(rnn: nn.Module) -> int:
-    """Return how many numbers a recurrent layer reads at each step."""
+    """Return how many numbers a layer reads at each step; TypeError: none does."""
     return _size(rnn, "num_inputs", "input_size")
 
 
 def output_size(rnn: nn.Module) -> int:
-    """Return how many numbers it puts out at each step, both directions together."""
+    """Return how many numbers a layer puts out at each step, directions together."""
     return _size(rnn, "num_hiddens", "hidden_size") * direction_count(rnn)
 
 
@@ -55,7 +54,7 @@ def direction_count(rnn: nn.Module) -> int:
 
 def state_count(rnn: nn.Module) -> int:
     """Return how many tensors a state has: 2 if the layer is or holds an LSTM."""
-    lstms = (isinstance(part, nn.LSTM) for part in rnn.modules())
+    lstms = (isinstance(part, (nn.LSTM, nn.LSTMCell)) for part in rnn.modules())
     counts = (getattr(part, "num_states", 1) for part in rnn.modules())
     return max(1 + any(lstms), *counts)
 
@@ -116,9 +115,8 @@ def split_state(layer: nn.Module, state: State, sizes: Sequence[int]) -> list[St
                 f"expected ({sum(sizes)}, batch, num_hiddens), one entry for each of "
                 "its layers and directions."
             )
-    ends = list(itertools.accumulate(sizes))
-    places = zip([0, *ends], ends, strict=False)
-    return [map_state(lambda p, a=a, b=b: p[a:b], state) for a, b in places]
+    parts = zip(*(part.split(list(sizes)) for part in state_parts(state)), strict=True)
+    return [one if isinstance(state, tuple) else one[0] for one in parts]
 
 
 def require_inputs(layer: nn.Module, inputs: Tensor, state: State) -> None:
@@ -249,7 +247,7 @@ def require_decoder_state(rnn: nn.GRU, state: Tensor, batch: int) -> None:
         raise ValueError(
             f"the decoder got a state of shape {tuple(state.shape)}; expected "
             f"(num_layers, batch, num_hiddens) = {expected}. Give the encoder and the "
-            "decoder the same num_layers and num_hiddens."
+            "decoder the same num_layers and num_hiddens, and each source a target."
         )
 
 

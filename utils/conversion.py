@@ -1,7 +1,5 @@
 """Weights from the layers of ``torch.nn``: into ours, and into parts of their kind."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import torch
@@ -9,7 +7,7 @@ from torch import nn
 
 from utils.contract import output_size, require_layer
 
-# What our layers have no counterpart for.
+# What our layers have no other setting for.
 SUPPORTED = {"bias": True, "nonlinearity": "tanh"}
 
 

@@ -1,7 +1,5 @@
 """The texts of the course, by name or by path."""
 
-from __future__ import annotations
-
 import hashlib
 import http.client
 import os
@@ -63,7 +61,10 @@ def load_text(name_or_path: str | Path) -> str:
     if name in CORPORA:
         corpus = CORPORA[name]
         path = _fetch(name, corpus) if corpus.mirrors else CORPORA_DIR / corpus.filename
-        return _decode(_checked(path, corpus), path)
+        data = path.read_bytes()
+        mend = "Delete it" if corpus.mirrors else "Run `git checkout utils/corpora`"
+        _require_sum(data, corpus, str(path), f"{mend} and load the text again.")
+        return _decode(data, path)
     path = Path(name_or_path)
     if path.suffix == "" and path.name == name and not path.exists():
         raise ValueError(
@@ -93,17 +94,13 @@ def _decode(data: bytes, path: Path) -> str:
     return text
 
 
-def _checked(path: Path, corpus: Corpus) -> bytes:
-    data = path.read_bytes()
+def _require_sum(data: bytes, corpus: Corpus, what: str, advice: str) -> None:
     digest = hashlib.sha256(data).hexdigest()
     if digest != corpus.sha256:
-        restore = "Restore it with `git checkout utils/corpora`"
         raise ValueError(
-            f"{path} has SHA-256 {digest}, expected {corpus.sha256}: it is damaged or "
-            f"another edition. {'Delete the file' if corpus.mirrors else restore} and "
-            "load the text again."
+            f"{what} has SHA-256 {digest}, expected {corpus.sha256}: it is damaged or "
+            f"another edition. {advice}"
         )
-    return data
 
 
 def cache_dir() -> Path:
@@ -119,9 +116,9 @@ def _fetch(name: str, corpus: Corpus) -> Path:
     target = cache_dir() / corpus.filename
     if target.is_file():
         return target
-    failures = (
-        [f"  UNROLLED_DATA={data_dir}: no {corpus.filename} there"] if data_dir else []
-    )
+    failures = []
+    if data_dir:
+        failures.append(f"  UNROLLED_DATA={data_dir}: no {corpus.filename} there")
     for url in corpus.mirrors:
         try:
             data = _download(url, corpus)
@@ -148,10 +145,5 @@ def _download(url: str, corpus: Corpus) -> bytes:
             while len(data) < MAX_DOWNLOAD and (chunk := response.read(16384)):
                 data += chunk
                 bar.update(len(chunk))
-    digest = hashlib.sha256(data).hexdigest()
-    if digest != corpus.sha256:
-        raise ValueError(
-            f"the download has SHA-256 {digest}, expected {corpus.sha256}; "
-            "nothing was kept"
-        )
+    _require_sum(data, corpus, "the download", "Nothing was kept.")
     return bytes(data)

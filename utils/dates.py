@@ -1,7 +1,5 @@
 """Dates as people write them, and as ISO 8601 has them: sentences to translate."""
 
-from __future__ import annotations
-
 import datetime
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """Writing with a trained model: drawing, searching, and whether it came out right."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from typing import NamedTuple
@@ -25,10 +23,12 @@ def choose(
     """Choose one id for each row of ``logits (batch, vocab_size)``; int64 ``(batch,)``.
 
     Args:
-        temperature: 0 takes the most likely id (greedy); above 0 draws from
-            softmax(logits / temperature).
-        top_k: draw among the ``top_k`` most likely ids only.
-        generator: a generator on the device of ``logits``.
+        temperature: 0 takes the most likely id (greedy); above 0, and finite, draws
+            from softmax(logits / temperature).
+        top_k: draw among the ``top_k`` most likely ids only; 1 .. vocab_size.
+        generator: on the device of ``logits``.
+
+    Called for each character, it checks nothing: ``generate`` does.
     """
     if temperature == 0:
         return logits.argmax(-1)

@@ -1,22 +1,17 @@
 """Where the computation runs, and how it is seeded."""
 
-from __future__ import annotations
-
 import os
 import random
 
 import numpy as np
 import torch
 
-DEVICES = ("cuda", "mps", "cpu")
-
-
-def _is_available(name: str) -> bool:
-    if name == "cuda":
-        return torch.cuda.is_available()
-    if name == "mps":
-        return torch.backends.mps.is_available()
-    return True
+# The best one first, and how to ask whether it is there.
+DEVICES = {
+    "cuda": lambda: torch.cuda.is_available(),
+    "mps": lambda: torch.backends.mps.is_available(),
+    "cpu": lambda: True,
+}
 
 
 def get_device() -> torch.device:
@@ -31,13 +26,15 @@ def get_device() -> torch.device:
     """
     wanted = os.environ.get("UNROLLED_DEVICE", "").strip().lower()
     if not wanted:
-        return torch.device(next(name for name in DEVICES if _is_available(name)))
+        return torch.device(
+            next(name for name, is_there in DEVICES.items() if is_there())
+        )
     if wanted not in DEVICES:
         raise ValueError(
             f"UNROLLED_DEVICE is {wanted!r}; expected one of {', '.join(DEVICES)}. "
             "Set it to one of these, or unset it to let the course choose."
         )
-    if not _is_available(wanted):
+    if not DEVICES[wanted]():
         raise RuntimeError(
             f"UNROLLED_DEVICE is {wanted!r}, but PyTorch finds no such device on this "
             "machine. Unset UNROLLED_DEVICE, or set it to 'cpu'; on Colab choose "

@@ -1,7 +1,5 @@
 """Widgets for a running kernel, each with a static version for pages without one."""
 
-from __future__ import annotations
-
 import html
 from typing import Any
 
@@ -20,11 +18,8 @@ class Explorer:
         self.fallback = fallback
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
-        view = {
-            "version_major": 2,
-            "version_minor": 0,
-            "model_id": self.widget.model_id,
-        }
+        view = {"version_major": 2, "version_minor": 0}
+        view |= {"model_id": self.widget.model_id}
         kind = type(self).__name__
         return {
             "application/vnd.jupyter.widget-view+json": view,
@@ -50,28 +45,20 @@ class WriteWithYourModel(Explorer):
         self._model, self._vocab, self._seed = model, vocab, 0
         shared = {"continuous_update": False, "style": {"description_width": "7em"}}
         self.prefix = widgets.Text(prefix, description="prefix", **shared)
-        limits = {"min": 10, "max": 1000, "step": 10}
-        self.length = widgets.IntSlider(
-            length, description="length", **limits, **shared
-        )
-        limits = {"min": 0.0, "max": 2.0, "step": 0.1}
-        self.temperature = widgets.FloatSlider(
-            0.7, description="temperature", **limits, **shared
-        )
+        limits = {"min": 10, "max": 1000, "step": 10, "description": "length"}
+        self.length = widgets.IntSlider(length, **limits, **shared)
+        limits = {"min": 0.0, "max": 2.0, "step": 0.1, "description": "temperature"}
+        self.temperature = widgets.FloatSlider(0.7, **limits, **shared)
         tooltip = "Draw another text with the same settings"
         self.again = widgets.Button(description="Write again", tooltip=tooltip)
         self.text = widgets.HTML()
         for control in (self.prefix, self.length, self.temperature):
             control.observe(self._update, names="value")
         self.again.on_click(self._write_again)
-        examples = [
-            (t, generate(model, vocab, prefix, length, temperature=t))
-            for t in (0.0, 0.7, 1.5)
-        ]
-        rows = "".join(
-            f"<dt>temperature {t}</dt><dd>{html.escape(text)}</dd>"
-            for t, text in examples
-        )
+        rows = ""
+        for t in (0.0, 0.7, 1.5):
+            text = html.escape(generate(model, vocab, prefix, length, temperature=t))
+            rows += f"<dt>temperature {t}</dt><dd>{text}</dd>"
         fallback = (
             '<div class="explorer-fallback"><p><strong>Write with your model.</strong> '
             "In a running notebook this is a panel with a prefix, a length and a "

@@ -1,7 +1,5 @@
 """Writing files so that a crash half-way leaves the old file whole."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import tempfile
@@ -25,8 +23,8 @@ def write_atomically(path: str | Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        mode = path.stat().st_mode & 0o777 if path.exists() else _default_mode()
         with contextlib.suppress(OSError):  # some mounted drives have no modes
+            mode = path.stat().st_mode & 0o777 if path.exists() else _default_mode()
             os.chmod(part, mode)
         os.replace(part, path)
     except BaseException:

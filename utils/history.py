@@ -1,7 +1,5 @@
 """What happened in a training run, and how one may end early."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 

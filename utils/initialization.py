@@ -1,7 +1,5 @@
 """How the parameters of a network start."""
 
-from __future__ import annotations
-
 import torch
 from torch import nn
 

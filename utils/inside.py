@@ -1,7 +1,5 @@
 """A look inside a network: how far a gradient reaches, what its units know."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch

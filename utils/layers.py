@@ -1,7 +1,5 @@
 """Recurrent layers made of recurrent layers; they keep the contract too."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 
 import torch

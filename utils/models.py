@@ -1,6 +1,4 @@
-"""Models of sequences, built on any recurrent layer."""
-
-from __future__ import annotations
+"""Models of sequences, and the attention in some of them."""
 
 from collections.abc import Callable
 from functools import partial

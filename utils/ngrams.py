@@ -1,31 +1,11 @@
 """N-gram models: what every network of the course has to beat."""
 
-from __future__ import annotations
-
 import math
 from collections import Counter, defaultdict
 
-import torch
 from torch import Tensor
 
-
-def require_text(ids: Tensor) -> None:
-    """Require that ``ids`` are one text.
-
-    Raises:
-        TypeError: the dtype is not int64.
-        ValueError: the shape is not ``(n,)`` with n of at least 2.
-    """
-    if ids.dtype != torch.int64:
-        raise TypeError(
-            f"ids have dtype {ids.dtype}; expected torch.int64, as Vocab.encode "
-            "returns them."
-        )
-    if ids.dim() != 1 or len(ids) < 2:
-        raise ValueError(
-            f"ids have shape {tuple(ids.shape)}; expected (n,) with n of at least 2."
-        )
-
+from utils.text import require_text
 
 # ---- Below: exported from the chapters by `make notebooks`. Edit there, not here. ----
 

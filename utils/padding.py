@@ -1,7 +1,5 @@
 """Sequences of different length in one batch: padding, packing and masking."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import partial
 
@@ -66,8 +64,8 @@ def run_layer(
 ) -> tuple[Tensor, State]:
     """Return ``layer(inputs, state)``, each row read only up to its length.
 
-    Layers of PyTorch get packed sequences, layers of ours that are made of others hand
-    the ``lengths (batch,)`` on (None: to the end), and every other one is run by
+    Layers of PyTorch get packed sequences, those with ``takes_lengths`` hand the
+    ``lengths (batch,)`` on (None: to the end), and every other one is run by
     ``run_padded``. The outputs after a row's length are zeros, and what stands there in
     the inputs reaches neither output nor gradient. ``require_lengths`` says what is
     raised.

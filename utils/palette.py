@@ -1,7 +1,5 @@
 """The colors of the book, for plots and live figures: ``palette.json``, by name."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

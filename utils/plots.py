@@ -1,18 +1,18 @@
 """Figures in one style: the book's palette, readable on light and on dark pages."""
 
-from __future__ import annotations
-
 import html
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import cycle
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import torch
 from cycler import cycler
 from IPython.display import HTML
 from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.image import AxesImage
 from torch import Tensor
 
 from utils.history import History
@@ -25,44 +25,26 @@ FIGURES_DIR = Path(__file__).parent.parent / "book" / "figures"
 def use_style() -> None:
     """Set matplotlib's defaults: transparent ground, gray ink, Okabe-Ito colors."""
     ink = PALETTE["ink"]
-    plt.rcParams.update(
-        {
-            "figure.figsize": (6, 3.4),
-            "figure.dpi": 110,
-            "figure.facecolor": "none",
-            "figure.constrained_layout.use": True,
-            "savefig.facecolor": "none",
-            "axes.facecolor": "none",
-            "axes.edgecolor": ink,
-            "axes.labelcolor": ink,
-            "axes.titlecolor": ink,
-            "axes.titlesize": "medium",
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "axes.grid": True,
-            "grid.color": ink,
-            "grid.alpha": 0.25,
-            "axes.prop_cycle": cycler(
-                color=[PALETTE[k] for k in ("lstm", "rnn", "gru", "alarm", "accent")]
-            ),
-            "text.color": ink,
-            "xtick.color": ink,
-            "ytick.color": ink,
-            "legend.frameon": False,
-            "font.size": 11,
-        }
-    )
+    colors = [PALETTE[name] for name in ("lstm", "rnn", "gru", "alarm", "accent")]
+    plt.rc(("figure", "savefig", "axes"), facecolor="none")
+    plt.rc("figure", figsize=(6, 3.4), dpi=110)
+    plt.rc("figure.constrained_layout", use=True)
+    plt.rc("axes", edgecolor=ink, labelcolor=ink, titlecolor=ink, titlesize="medium")
+    plt.rc("axes", grid=True, prop_cycle=cycler(color=colors))
+    plt.rc("axes.spines", top=False, right=False)
+    plt.rc(("grid", "text", "xtick", "ytick"), color=ink)
+    plt.rc("grid", alpha=0.25)
+    plt.rc("legend", frameon=False)
+    plt.rc("font", size=11)
 
 
-def learning_curves(
-    histories: Mapping[str, History], ax: plt.Axes | None = None
-) -> plt.Axes:
+def learning_curves(histories: Mapping[str, History]) -> plt.Axes:
     """Draw training runs: training perplexity (thin lines) and held-out perplexity.
 
-    Each point of a line is the mean of 50 updates. A name that begins with RNN, GRU or
-    LSTM gets its network's color.
+    Each point of a thin line is the mean of 50 updates. A name that begins with RNN,
+    GRU or LSTM gets its network's color.
     """
-    ax = ax or plt.subplots()[1]
+    _, ax = plt.subplots()
     colors = _colors(histories)
     for name, history in histories.items():
         chunks = torch.tensor(history.losses).split(50)
@@ -120,16 +102,13 @@ def lag_curves(
     return ax
 
 
-def gate_map(
-    characters: str, gates: Mapping[str, Tensor], color: str = "gru"
-) -> plt.Figure:
+def gate_map(characters: str, gates: Mapping[str, Tensor]) -> plt.Figure:
     """Draw gates as heat maps over a text, one below the other: a column a character.
 
     Args:
         gates: by name, tensors ``(len(characters), num_hiddens)`` of values from 0
             (clear) to 1 (full color). The units are sorted by their mean, the highest
             on top.
-        color: a color of the palette.
 
     Raises:
         ValueError: a tensor has another shape, or values outside 0 .. 1.
@@ -141,16 +120,8 @@ def gate_map(
     )
     for (name, values), ax in zip(gates.items(), axes[:, 0], strict=True):
         ordered = values[:, values.mean(0).argsort(descending=True)]
-        image = ax.imshow(
-            ordered.t().detach().cpu().numpy(),
-            vmin=0,
-            vmax=1,
-            aspect="auto",
-            interpolation="nearest",
-            cmap=_shades(color),
-        )
+        image = _heat_map(ax, ordered.t(), interpolation="nearest")
         ax.set(ylabel="unit", title=name, yticks=[])
-        ax.grid(visible=False)
     shown = [BLANKS.get(c, c) for c in characters]
     axes[-1, 0].set_xticks(range(len(characters)), shown)
     axes[-1, 0].tick_params(axis="x", labelsize=8, length=0)
@@ -177,21 +148,21 @@ def alignment_map(source: str, output: str, weights: Tensor) -> plt.Axes:
         )
     _require_gates("weights", weights, len(output))
     _, ax = plt.subplots(figsize=(7.5, 2.8))
-    values = weights.detach().cpu().numpy()
-    ax.imshow(values, vmin=0, vmax=1, aspect="auto", cmap=_shades("gru"))
+    _heat_map(ax, weights)
     ax.set(xlabel="read", ylabel="written")
     ax.set_xticks(range(len(source)), [BLANKS.get(c, c) for c in source], fontsize=7)
     ax.set_yticks(range(len(output)), list(output), fontsize=8)
     ax.tick_params(length=0)
-    ax.grid(visible=False)
     return ax
 
 
-def _shades(color: str) -> LinearSegmentedColormap:
-    """Return the shades of a color of the palette, from clear to full."""
-    return LinearSegmentedColormap.from_list(
-        color, [PALETTE[color] + alpha for alpha in ("00", "ff")]
-    )
+def _heat_map(ax: plt.Axes, values: Tensor, **options: Any) -> AxesImage:
+    """Draw ``values``, from 0 (clear) to 1 (full color), a row below the other."""
+    shades = [PALETTE["gru"] + alpha for alpha in ("00", "ff")]
+    options |= {"cmap": LinearSegmentedColormap.from_list("gru", shades)}
+    ax.grid(visible=False)
+    values = values.detach().cpu().numpy()
+    return ax.imshow(values, vmin=0, vmax=1, aspect="auto", **options)
 
 
 def _require_gates(name: str, values: Tensor, num_steps: int) -> None:

@@ -1,7 +1,5 @@
 """One progress bar for everything that takes a while."""
 
-from __future__ import annotations
-
 import os
 from typing import Any
 

@@ -1,6 +1,4 @@
-"""The training runs that several chapters share, so that their results compare."""
-
-from __future__ import annotations
+"""Training runs by a fixed recipe, so that the results of chapters compare."""
 
 import datetime
 from collections.abc import Callable, Iterator, Sequence

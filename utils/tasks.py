@@ -1,7 +1,5 @@
 """Tasks: synthetic ones whose best score is known, and those made from a text."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Callable, Iterator
@@ -37,11 +35,8 @@ class MarkovSource:
         concentration: float = 0.3,
         seed: int = 0,
     ) -> None:
-        if num_symbols < 2 or order < 1:
-            raise ValueError(
-                f"num_symbols is {num_symbols} and order is {order}; expected at least "
-                "2 symbols and order 1."
-            )
+        require_counts(2, num_symbols=num_symbols)
+        require_counts(order=order)
         if num_symbols**order > 4096:
             raise ValueError(
                 f"{num_symbols} symbols and order {order} make {num_symbols**order} "

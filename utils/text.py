@@ -1,7 +1,5 @@
 """From a text to batches of character ids."""
 
-from __future__ import annotations
-
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator
@@ -94,6 +92,20 @@ class Vocab:
         return [c for c in dict.fromkeys(text) if c not in self.ids]
 
 
+def require_text(ids: Tensor) -> None:
+    """Require that ``ids`` are one text, int64 ``(n,)`` with n of at least 2.
+
+    Raises:
+        TypeError: the dtype is another one.
+        ValueError: the shape is another one.
+    """
+    _require_int64(ids)
+    if ids.dim() != 1 or len(ids) < 2:
+        raise ValueError(
+            f"ids have shape {tuple(ids.shape)}; expected (n,) with n of at least 2."
+        )
+
+
 def require_ids(ids: Tensor, vocab_size: int) -> None:
     """Require that ``ids`` are character ids, int64 ``(num_steps, batch)``.
 
@@ -104,11 +116,7 @@ def require_ids(ids: Tensor, vocab_size: int) -> None:
         ValueError: the shape is not ``(num_steps, batch)``, or an id is outside
             ``0 .. vocab_size - 1``.
     """
-    if ids.dtype != torch.int64:
-        raise TypeError(
-            f"ids have dtype {ids.dtype}; expected torch.int64, as Vocab.encode "
-            "returns them."
-        )
+    _require_int64(ids)
     if ids.dim() != 2 or ids.numel() == 0:
         raise ValueError(
             f"ids have shape {tuple(ids.shape)}; expected (num_steps, batch), neither "
@@ -121,6 +129,14 @@ def require_ids(ids: Tensor, vocab_size: int) -> None:
         raise ValueError(
             f"ids range from {low} to {high}; expected 0 to {vocab_size - 1}. Encode "
             "the text with the vocabulary that the model was built for."
+        )
+
+
+def _require_int64(ids: Tensor) -> None:
+    if ids.dtype != torch.int64:
+        raise TypeError(
+            f"ids have dtype {ids.dtype}; expected torch.int64, as Vocab.encode "
+            "returns them."
         )
 
 
@@ -149,19 +165,13 @@ def prepare(
     Those are the vocabulary of the first nine tenths, their ids ``(n,)`` and the ids of
     the last tenth, both on ``device``. ``load_text`` and ``split`` say what they raise.
     """
-    text = normalize(load_text(name_or_path))
-    vocab = Vocab(split(text)[0])
-    train_ids, valid_ids = split(vocab.encode(text))
-    return vocab, train_ids.to(device), valid_ids.to(device)
+    train, valid = split(normalize(load_text(name_or_path)))
+    vocab = Vocab(train)
+    return vocab, vocab.encode(train).to(device), vocab.encode(valid).to(device)
 
 
 def _require_windows(ids: Tensor, batch_size: int, num_steps: int) -> None:
-    """Require that ``ids`` hold a batch of windows of inputs and their targets."""
-    if ids.dim() != 1:
-        raise ValueError(
-            f"ids have shape {tuple(ids.shape)}; expected one dimension, the ids in "
-            "reading order."
-        )
+    """Require that the text ``ids`` holds a batch of windows and their targets."""
     require_counts(batch_size=batch_size, num_steps=num_steps)
     if len(ids) < num_steps + 1:
         raise ValueError(
@@ -196,8 +206,10 @@ def random_batches(
         character ahead.
 
     Raises:
-        ValueError: a size is below 1 or the text is too short for one batch.
+        TypeError, ValueError: ``ids`` are no text, as ``require_text`` says; a size is
+            below 1 or the text is too short for one batch.
     """
+    require_text(ids)
     _require_windows(ids, batch_size, num_steps)
     # Leaves at least one batch.
     last_offset = min(num_steps - 1, len(ids) - 1 - batch_size * num_steps)
@@ -225,13 +237,12 @@ def consecutive_batches(
         offset: how many characters to leave out at the start, so that epochs differ.
 
     Yields:
-        ``inputs, targets``, both ``(num_steps, batch_size)``; the targets are one
-        character ahead.
+        ``inputs, targets``, as :func:`random_batches` has them.
 
     Raises:
-        ValueError: a size is below 1, the offset is negative or the text is too short
-            for one batch.
+        TypeError, ValueError: as there, or the offset is not within the text.
     """
+    require_text(ids)
     if not 0 <= offset <= len(ids):
         raise ValueError(
             f"offset is {offset}; expected 0 to {len(ids)} in a text of {len(ids)} "

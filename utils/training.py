@@ -1,7 +1,5 @@
 """Training: the loop for every model, its optimizer, its losses and its scores."""
 
-from __future__ import annotations
-
 import math
 import signal
 import threading
@@ -24,6 +22,7 @@ from utils.contract import State, map_state
 from utils.history import DivergenceError, History, TrainingInterrupted
 from utils.padding import masked_mean
 from utils.progress import progress_bar
+from utils.text import require_text
 
 Loss = Callable[[nn.Module, Any, State], tuple[Tensor, State]]
 Validate = Callable[[nn.Module], float]
@@ -62,16 +61,10 @@ def evaluate(model: nn.Module, ids: Tensor, num_steps: int = 512) -> float:
 
     The text is read once from left to right with the state carried along, so every
     character but the first is predicted exactly once, from all that went before.
-    ``num_steps`` only bounds the memory.
-
-    Raises:
-        ValueError: ``ids`` are not one-dimensional or fewer than two, or ``num_steps``
-            is below 1.
+    ``num_steps``, at least 1, only bounds the memory. ``require_text`` says what is
+    raised.
     """
-    if ids.dim() != 1 or len(ids) < 2:
-        raise ValueError(
-            f"ids have shape {tuple(ids.shape)}; expected (n,) with n of at least 2."
-        )
+    require_text(ids)
     require_counts(num_steps=num_steps)
     state, totals = None, []
     pieces = zip(ids[:-1].split(num_steps), ids[1:].split(num_steps), strict=True)
@@ -155,8 +148,9 @@ def train(
     :class:`~utils.history.TrainingInterrupted`. A second one stops at once.
 
     Raises:
-        ValueError: a count is below 1, an epoch has no batch, or the checkpoint is of
-            another run or version, or damaged.
+        ValueError: a count is below 1, ``clip`` is not positive, a loss is no scalar,
+            an epoch has no batch, or the checkpoint is of another run or version, or
+            damaged.
         DivergenceError: a loss, the norm of a gradient that is clipped or a parameter
             became NaN or infinite; the last good checkpoint is kept.
     """
@@ -225,7 +219,7 @@ def _require_scalar(value: Tensor) -> None:
 
 @dataclass
 class Run:
-    """All that a training run consists of, and so all that a checkpoint must hold."""
+    """All that a training run consists of; what goes on is kept in its checkpoint."""
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
@@ -241,6 +235,10 @@ class Run:
     history: History = field(default_factory=History)
     clock: float = field(default_factory=time.perf_counter)
     saved: int | None = None  # the update of the last checkpoint written
+
+    def __post_init__(self) -> None:
+        # Now, because some optimizers change when they take up an older state.
+        self.fingerprint = self._fingerprint()
 
     def note(self, loss: Tensor, norm: Tensor | None) -> None:
         """Take down an update, without a look at its values; ``norm`` None: unknown."""
@@ -261,39 +259,39 @@ class Run:
         Raises:
             DivergenceError: a loss, a gradient's norm or a parameter is not finite.
         """
+        if not self.pending:
+            return
         finite = [p.isfinite().all() for p in self.model.parameters()]
         finite = torch.stack(finite).all()
         values = [torch.stack([loss, norm]) for loss, norm, _ in self.pending]
         rates = [rate for _, _, rate in self.pending]
         self.pending.clear()
-        values = torch.stack(values).tolist() if values else []
+        values = torch.stack(values).tolist()
         now = time.perf_counter()
         self.history.seconds, self.clock = self.history.seconds + now - self.clock, now
         for (loss, norm), rate in zip(values, rates, strict=True):
             step = len(self.history.losses) + 1
-            if not math.isfinite(loss):
-                self._diverged(f"at update {step}: the loss became {loss}", rate)
-            if not math.isfinite(norm):
-                what = f"at update {step}: the norm of the gradient became {norm}"
-                self._diverged(what, rate)
+            for what, value in (("loss", loss), ("norm of the gradient", norm)):
+                if not math.isfinite(value):
+                    self._diverged(step, rate, f"the {what} became {value}")
             self.history.losses.append(loss)
         if not finite:
             rate = self.optimizer.param_groups[0]["lr"]
-            what = f"at update {self.step}: a parameter became NaN or infinite"
-            self._diverged(what, rate)
+            self._diverged(self.step, rate, "a parameter became NaN or infinite")
 
-    def _diverged(self, what: str, rate: float) -> None:
+    def _diverged(self, step: int, rate: float, what: str) -> None:
         kept = "No checkpoint was saved."
         if self.path and self.path.exists():
             kept = f"The last good checkpoint is kept in {self.path}."
         raise DivergenceError(
-            f"training stopped {what} at learning rate {rate:g}. Try a smaller "
-            "learning rate or a smaller clip; a loss that is NaN from the start comes "
-            f"from a batch with nothing to predict, or with NaN in it. {kept}",
+            f"training stopped at update {step}: {what} at learning rate {rate:g}. Try "
+            "a smaller learning rate or a smaller clip; a loss that is NaN from the "
+            "start comes from a batch with nothing to predict, or with NaN in it. "
+            f"{kept}",
             self.history,
         )
 
-    def fingerprint(self) -> dict[str, Any]:
+    def _fingerprint(self) -> dict[str, Any]:
         """Return what a run must share with a checkpoint to go on from it."""
         named = {name: list(p.shape) for name, p in self.model.named_parameters()}
         kept, groups = ("initial_lr", "max_lr"), self.optimizer.param_groups
@@ -327,7 +325,7 @@ class Run:
             "cuda_rng": torch.cuda.get_rng_state_all() if on_cuda else [],
         }
         try:
-            write_checkpoint(self.path, self.fingerprint(), content)
+            write_checkpoint(self.path, self.fingerprint, content)
             self.saved = self.step
         except OSError as error:
             old = "none was saved before"
@@ -344,7 +342,7 @@ class Run:
         """Take everything up from the checkpoint, if there is one."""
         if self.path is None or not self.path.exists():
             return
-        content = read_checkpoint(self.path, self.fingerprint())
+        content = read_checkpoint(self.path, self.fingerprint)
         self.model.load_state_dict(content["model"])
         self.optimizer.load_state_dict(content["optimizer"])
         if self.scheduler:

@@ -1,10 +1,8 @@
-"""A submission's kernel: ``python kernel CONNECTION_FILE COURSE LIMITS [OPTIONS]``.
+"""A submission's kernel: ``python kernel CONNECTION_FILE COURSE LIMITS``.
 
-It stands alone, since inside the sandbox there is nothing of the course but ``utils``.
+It stands alone, since of the course's code the sandbox has nothing but ``utils``.
 It first limits itself; LIMITS is a JSON object such as ``{"RLIMIT_DATA": 4000000000}``.
 """
-
-from __future__ import annotations
 
 import json
 import os
@@ -123,6 +121,4 @@ def _failure(replaced: list[str]) -> dict[str, Any]:
     return {"status": "error"} | error
 
 
-IPKernelApp.launch_instance(
-    argv=["-f", sys.argv[1], *sys.argv[4:]], kernel_class=GradingKernel
-)
+IPKernelApp.launch_instance(argv=["-f", sys.argv[1]], kernel_class=GradingKernel)

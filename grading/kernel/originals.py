@@ -6,8 +6,6 @@ this. What is stopped is what a page on the web suggests: replacing ``torch.allc
 equal to anything.
 """
 
-from __future__ import annotations
-
 import ast
 import builtins
 import contextlib
@@ -35,7 +33,7 @@ MISSING = object()
 class Change(NamedTuple):
     """A name of a space that no longer stands for what it stood for."""
 
-    space: Space
+    space: "Space"
     name: str
     original: Any
     now: Any

@@ -1,7 +1,5 @@
 """An example of each live figure: what `test_every_live_figure.py` is fed with."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field

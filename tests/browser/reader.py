@@ -1,7 +1,5 @@
 """How a reader's browser is set, and what is wrong with what it shows."""
 
-from __future__ import annotations
-
 from urllib.parse import urlsplit
 
 import pytest
@@ -60,6 +58,15 @@ def snapshot(figure: Locator) -> list:
     return figure.locator(".live-root").evaluate(
         """root => [root.innerHTML, ...Array.from(
         root.querySelectorAll("input, select"), node => [node.value, node.checked])]"""
+    )
+
+
+def drawn_anew(figure: Locator) -> None:
+    """Wait until a live figure has followed a new width of the page."""
+    # The width is noticed in the first frame, and followed in the next.
+    figure.evaluate(
+        """() => new Promise(done => requestAnimationFrame(() =>
+        requestAnimationFrame(() => requestAnimationFrame(done))))"""
     )
 
 

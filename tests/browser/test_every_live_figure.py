@@ -59,7 +59,7 @@ def test_it_follows_the_width_of_the_page(show, example):
     figure = show(example.data, reader.narrow(360), example.name)
     before = figure.locator("svg").evaluate_all(WIDTHS)
     figure.page.set_viewport_size(reader.narrow(900))
-    figure.page.wait_for_timeout(200)
+    reader.drawn_anew(figure)
     after = figure.locator("svg").evaluate_all(WIDTHS)
     for (old, _), (new, units) in zip(before, after, strict=True):
         assert new > old
@@ -74,7 +74,7 @@ def test_tab_leads_through_all_controls_and_a_new_width_keeps_the_focus(show, ex
         page.keyboard.press("Tab")
         assert figure.evaluate(FOCUS) == i
         page.set_viewport_size(reader.narrow([900, 360][i % 2]))
-    page.wait_for_timeout(200)
+    reader.drawn_anew(figure)
     assert figure.evaluate(FOCUS) == count - 1
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.textContent") == "after"

@@ -13,7 +13,7 @@ from nbclient.exceptions import CellExecutionError
 from tests.colab import kernels
 from tools.assignments import EXERCISES, kind, sources, write_releases
 from tools.notebook import execute, load, notebooks
-from tools.repository import PLACEHOLDER, SETUP_CELL, find_setup_cell, setup_cell
+from tools.repository import PLACEHOLDER, SETUP_CELL, setup_cell
 
 CHAPTERS = [path for path in notebooks() if EXERCISES not in path.parents]
 
@@ -130,10 +130,3 @@ def test_a_lone_notebook_on_another_machine_says_what_it_needs(elsewhere):
     with pytest.raises(CellExecutionError, match="inside a clone of the course"):
         kernels.run(elsewhere, setup_cell())
     assert list(elsewhere.iterdir()) == []
-
-
-def test_every_setup_cell_comes_before_any_import():
-    for path in notebooks():
-        notebook = load(path)
-        first = next(i for i, c in enumerate(notebook.cells) if c.cell_type == "code")
-        assert find_setup_cell(notebook) == first

@@ -34,11 +34,6 @@ def test_the_drawings_use_the_palette_only():
         assert "href=" not in text.replace('href="#', ""), path.name
 
 
-def test_the_live_figures_take_their_colors_from_the_palette():
-    for path in (ROOT / "utils" / "live").glob("*.js"):
-        assert not re.search(r"#[0-9a-fA-F]{6}\b", path.read_text()), path.name
-
-
 def test_the_time_machine_is_not_in_the_repository():
     assert [name for name in TRACKED if "timemachine" in name] == []
     embedded = {corpus.filename for corpus in CORPORA.values() if not corpus.mirrors}
@@ -68,7 +63,7 @@ def test_a_commit_that_touches_an_exported_module_is_checked():
     hooks = {hook["id"]: hook for hook in config["repos"][0]["hooks"]}
     watched = re.compile(hooks["export"]["files"])
     for name in TRACKED:
-        if name.startswith(("chapters/0", "utils/")) and name.endswith("py"):
+        if re.match(r"chapters/0.*ipynb|utils/.*py", name):
             assert watched.search(name), name
 
 

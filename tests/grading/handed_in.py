@@ -1,7 +1,5 @@
 """A small assignment for tests, and what students make of it."""
 
-from __future__ import annotations
-
 import copy
 import json
 from pathlib import Path

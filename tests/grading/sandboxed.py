@@ -1,7 +1,5 @@
 """Running cells as submissions run, and scoring them as nbgrader does."""
 
-from __future__ import annotations
-
 import pytest
 from nbformat import NotebookNode, v4
 from nbgrader.utils import determine_grade

@@ -401,7 +401,9 @@ def test_a_second_run_grades_nothing_and_says_the_same(the_class, capsys):
 def test_a_run_that_is_killed_is_taken_up(the_class, tmp_path):
     shutil.copytree(the_class.folder / "grades", tmp_path / "grades", symlinks=True)
     write_sources(tmp_path / "sources")
-    hand_in(tmp_path, [loose(name, solved(), 6) for name in ("A", "B", "C")])
+    slow = with_code("import time\ntime.sleep(5)")
+    hand_in(tmp_path, [loose("A", solved(), 6), loose("B", slow, 6)])
+    hand_in(tmp_path, [loose("C", solved(), 6)])
     call = f"from tests.grading.test_grade import *; graded(Path({str(tmp_path)!r}))"
     command = [sys.executable, "-c", call]
     run = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
@@ -409,7 +411,7 @@ def test_a_run_that_is_killed_is_taken_up(the_class, tmp_path):
     record = tmp_path / "grades" / "record.json"
     while '"A"' not in record.read_text() and run.poll() is None:
         time.sleep(0.05)
-    time.sleep(1)  # now B is being graded
+    time.sleep(1)  # now B is being graded, for five seconds at least
     run.kill()
     run.wait()
     assert "B" not in json.loads(record.read_text())["students"]["doubling"]

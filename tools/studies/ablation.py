@@ -1,7 +1,5 @@
 """The GRU without parts of its gates: the measurements of the assignment on it."""
 
-from __future__ import annotations
-
 import itertools
 from typing import Any
 
@@ -46,8 +44,8 @@ def measure(scale: Scale) -> Results:
     recipe = (
         f"{defined['UPDATES']} updates, {sizes['text']} units on the text (AdamW, one "
         f"cycle, 32 x 64 characters) and {sizes['adding']} on the adding problem over "
-        "100 steps (Adam); each learning rate the best of four with seed "
-        f"{SEED_FOR_RATES}"
+        f"100 steps (Adam); each learning rate the best of {tried['lr'].nunique()} "
+        f"with seed {SEED_FOR_RATES}"
     )
     columns = ["cell", "task", "lr", "seed", "state", "score", "parameters", "seconds"]
     results = {"runs": rows(table[columns]), "tried": rows(tried[columns])}

@@ -1,9 +1,6 @@
-"""What the studies share: how much is carried out, and how results are written."""
-
-from __future__ import annotations
+"""What the studies share: their scale, their texts, and how results are written."""
 
 import hashlib
-import inspect
 import json
 import os
 import platform
@@ -15,15 +12,19 @@ from typing import Any
 
 import pandas as pd
 import torch
+from torch import nn
 
 from tools import assignments
-from tools.notebook import ROOT, definitions, study_code
+from tools.notebook import ROOT, load
 from utils.device import get_device
 from utils.files import write_atomically
+from utils.models import LanguageModel
+from utils.recipes import train_on_text
 from utils.sweep import Study
 from utils.text import Vocab, prepare
 
-WORKERS = os.cpu_count() or 1
+# Each worker on a GPU holds a part of its memory for itself.
+WORKERS = 2 if get_device().type == "cuda" else len(os.sched_getaffinity(0))
 SEEDS = (0, 1, 2)
 # The texts: the first one decides between settings.
 CHOSEN_ON, OTHER_TEXT = "the_tide_clock", "time_machine"
@@ -55,13 +56,17 @@ class Scale:
         """Return the choices to try."""
         return choices if self.share == 1 else choices[:2]
 
-    def study(self, name: str, metric: str, *code: Callable | str | int) -> Study:
-        """Return a study that goes on where it was; with other ``code`` it is new.
+    def study(self, name: str, metric: str, page: str = "") -> Study:
+        """Return a study that goes on where it was; with other code it is new.
 
-        That is what the results depend on: functions, source code and numbers.
+        That is the code of the studies, of ``utils`` and of the ``page`` of an
+        assignment, and the version of PyTorch: all that the results depend on.
         """
-        parts = [inspect.getsource(c) if callable(c) else str(c) for c in code]
-        parts.append(str(self.share))
+        parts = [page, torch.__version__, str(self.share)]
+        for folder in ("tools/studies", "utils"):
+            parts += [
+                p.read_text("utf-8") for p in sorted((ROOT / folder).rglob("*.py"))
+            ]
         digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:8]
         self.database.parent.mkdir(parents=True, exist_ok=True)
         database = str(self.database)
@@ -76,15 +81,22 @@ def reduced(folder: Path) -> Scale:
     return Scale(folder, folder / "studies.db", share=0.01, grace=5)
 
 
+def study_code(path: Path) -> str:
+    """Return the cells of a notebook tagged ``study``, which its study runs too."""
+    cells = [c for c in load(path).cells if "study" in c.metadata.get("tags", [])]
+    return "\n\n".join(cell.source for cell in cells)
+
+
 def page(assignment: str, updates: str, scale: Scale) -> tuple[str, dict[str, Any]]:
     """Return the code that an assignment shares with its study, and what it defines.
 
     ``updates`` is the name of its number of updates or epochs, which is scaled.
     """
     path = assignments.sources()[assignment]
-    defined = definitions(path)
+    code, defined = study_code(path), {"__name__": path.stem}
+    exec(compile(code, str(path), "exec"), defined)
     defined[updates] = scale.updates(defined[updates], least=1)
-    return study_code(path), defined
+    return code, defined
 
 
 @cache
@@ -119,9 +131,19 @@ def header(text: str, recipe: str, command: str = "make results") -> dict[str, s
     }
 
 
-def parameter_count(model: torch.nn.Module) -> int:
+def parameter_count(model: nn.Module) -> int:
     """Return how many parameters a model has."""
     return sum(parameter.numel() for parameter in model.parameters())
+
+
+def score_on_text(rnn: nn.Module, text: str, updates: int, **settings: Any) -> Row:
+    """Train a language model on a text with the recipe of chapter 2; return its row."""
+    vocab, *ids = corpus(text)
+    model = LanguageModel(rnn, len(vocab)).to(ids[0].device)
+    settings |= {"updates": updates, "validate_every": updates}
+    history = train_on_text(model, *ids, **settings)
+    perplexity = round(history.valid_scores[-1], 3)
+    return {"parameters": parameter_count(model), "perplexity": perplexity}
 
 
 def rows(frame: pd.DataFrame) -> list[Row]:

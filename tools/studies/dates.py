@@ -1,7 +1,5 @@
 """With and without attention, and with more patience: the measurements of chapter 8."""
 
-from __future__ import annotations
-
 import bisect
 import itertools
 import json
@@ -12,6 +10,7 @@ from typing import Any, NamedTuple
 import torch
 
 from tools.studies.common import (
+    FULL,
     SEEDS,
     WORKERS,
     Results,
@@ -73,8 +72,8 @@ def data() -> tuple[list, Pairs, dict[str, Pairs], tuple[Vocab, Vocab]]:
     return train_days, held_out, new_formats, vocabs
 
 
-def train_translator(setting: Row, report: Callable, share: float = 1.0) -> Row:
-    """Train one model for a ``share`` of its updates; return its size and its scores.
+def train_translator(setting: Row, report: Callable, scale: Scale = FULL) -> Row:
+    """Train one model; return its size and its scores.
 
     A study keeps numbers and texts only: what is neither is JSON.
     """
@@ -83,7 +82,7 @@ def train_translator(setting: Row, report: Callable, share: float = 1.0) -> Row:
     sizes = 32, setting["num_hiddens"]
     decoder = DECODERS[setting["decoder"]](len(vocabs[1]), *sizes)
     model = Seq2Seq(Encoder(len(vocabs[0]), *sizes), decoder).to(get_device())
-    updates = max(2, round(share * setting["updates"]))
+    updates = scale.updates(setting["updates"])
     train_on_dates(
         model,
         train_days,
@@ -108,17 +107,17 @@ def train_translator(setting: Row, report: Callable, share: float = 1.0) -> Row:
 
 def measure(scale: Scale) -> Results:
     """Yield the name of the study and all that its JSON file holds."""
-    study = scale.study("dates", "exact_match", train_translator)
+    study = scale.study("dates", "exact_match")
     settings = [
         setting._asdict() | {"seed": seed}
         for setting, seed in itertools.product(scale.some(SETTINGS), scale.some(SEEDS))
     ]
-    train = partial(train_translator, share=scale.share)
+    train = partial(train_translator, scale=scale)
     table = study.run(train, settings, workers=WORKERS)
     scores = ["parameters", "exact_match", "groups", "held_out_formats"]
     runs = rows(table[[*Setting._fields, "seed", *scores]])
     for run in runs:
-        run |= {name: json.loads(run[name]) for name in scores[2:]}
+        run |= {name: json.loads(run[name] or "null") for name in scores[2:]}
     recipe = (
         "64 lines an update, AdamW, one cycle to 0.008, clipped at 1; embeddings of "
         "32, one GRU layer each; exact match of greedy decoding"

@@ -1,7 +1,5 @@
 """How many layers, and what helps many of them: the measurements of chapter 6."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Callable
 from functools import partial
@@ -19,13 +17,11 @@ from tools.studies.common import (
     corpus,
     header,
     held_out,
-    parameter_count,
     rows,
+    score_on_text,
 )
 from utils.device import set_seed
 from utils.layers import DeepRNN, Normalized, Residual, make_layers
-from utils.models import LanguageModel
-from utils.recipes import train_on_text
 
 UPDATES = 1200
 RATES = (2e-3, 4e-3, 8e-3, 1.6e-2)
@@ -59,7 +55,7 @@ STACKS = EQUAL_WIDTH + EQUAL_PARAMETERS + REMEDIES
 def train_stack(setting: Row, report: Callable, updates: int = UPDATES) -> Row:
     """Train one stack; return its size and its score."""
     set_seed(setting["seed"])
-    vocab, train_ids, valid_ids = corpus(CHOSEN_ON)
+    vocab, *_ = corpus(CHOSEN_ON)
 
     def layer(num_inputs: int, num_hiddens: int) -> nn.Module:
         lstm = nn.LSTM(num_inputs, num_hiddens)
@@ -68,23 +64,13 @@ def train_stack(setting: Row, report: Callable, updates: int = UPDATES) -> Row:
 
     sizes = len(vocab), setting["num_hiddens"], setting["num_layers"]
     rnn = DeepRNN(make_layers(layer, *sizes))
-    model = LanguageModel(rnn, len(vocab)).to(train_ids.device)
-    history = train_on_text(
-        model,
-        train_ids,
-        valid_ids,
-        updates=updates,
-        lr=setting["lr"],
-        warm_up=setting["warm_up"],
-        validate_every=updates,
-    )
-    perplexity = round(history.valid_scores[-1], 3)
-    return {"parameters": parameter_count(model), "perplexity": perplexity}
+    rates = {name: setting[name] for name in ("lr", "warm_up")}
+    return score_on_text(rnn, CHOSEN_ON, updates, **rates)
 
 
 def measure(scale: Scale) -> Results:
     """Yield the name of the study and all that its JSON file holds."""
-    study = scale.study("depth", "perplexity", train_stack, UPDATES)
+    study = scale.study("depth", "perplexity")
     choices = (scale.some(STACKS), scale.some(RATES), scale.some(SEEDS))
     settings = [
         stack._asdict() | {"lr": lr, "seed": seed}

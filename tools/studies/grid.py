@@ -1,7 +1,5 @@
 """A grid of hyperparameters, and searches with its budget, for their assignment."""
 
-from __future__ import annotations
-
 import random
 import tempfile
 import time
@@ -32,19 +30,19 @@ SPACE = {
     "lr": (0.01, 10.0, "log"),
 }
 TEXT = held_out(CHOSEN_ON)
-RECIPE = "4 epochs of 32 rows, nn.GRU, SGD at a constant rate, clipped at 1, seed 0"
+RECIPE = "of 32 rows, nn.GRU, SGD at a constant rate, clipped at 1, seed 0"
 
 
 def measure(scale: Scale) -> Results:
     """Yield the name of the study and all that its JSON file holds: every setting."""
-    code, train, settings, _ = assignment(scale)
+    code, train, settings, epochs = assignment(scale)
     study = scale.study("hyperparameter_grid: grid", "perplexity", code)
     table = study.run(train, settings, workers=WORKERS)
     sample = random.Random(0).sample(settings, min(SAMPLE, len(settings)))
     gain = compare_workers(train, sample)
     table = table.drop(columns=["steps", "worker"])
     results = {"workers": gain, "settings": rows(table)}
-    yield "grid", header(TEXT, RECIPE, "make grid") | results
+    yield "grid", header(TEXT, f"{epochs} epochs {RECIPE}", "make grid") | results
 
 
 def assignment(scale: Scale) -> tuple[str, Callable, list[Row], int]:
@@ -100,7 +98,7 @@ def measure_searches(scale: Scale) -> Results:
 
     Each search is one setting of a study of its own, so that workers share them.
     """
-    code = assignment(scale)[0]
+    code, _, _, epochs = assignment(scale)
     study = scale.study("hyperparameter_grid: searches", "perplexity", code)
     settings = grid(sampler=list(SEARCHES), seed=list(scale.some(SEEDS)))
     study.run(partial(search, scale=scale), settings, workers=WORKERS)
@@ -109,4 +107,4 @@ def measure_searches(scale: Scale) -> Results:
         table = study_of(setting, code, scale).frame()
         table = table.assign(search=setting["sampler"], seed=setting["seed"])
         runs += rows(table.drop(columns=["worker", "text"]))
-    yield "searches", header(TEXT, RECIPE) | {"runs": runs}
+    yield "searches", header(TEXT, f"{epochs} epochs {RECIPE}") | {"runs": runs}

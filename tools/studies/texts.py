@@ -1,8 +1,7 @@
 """The reference results: networks of one layer, trained on two whole texts."""
 
-from __future__ import annotations
-
 import itertools
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -21,14 +20,12 @@ from tools.studies.common import (
     corpus,
     header,
     held_out,
-    parameter_count,
     rows,
+    score_on_text,
 )
 from utils.cells import set_forget_bias
 from utils.device import set_seed
-from utils.models import LanguageModel
 from utils.ngrams import NGramModel, ngram_perplexity
-from utils.recipes import train_on_text
 
 UPDATES = 1200
 LAYERS = {"RNN": nn.RNN, "GRU": nn.GRU, "LSTM": nn.LSTM}
@@ -53,27 +50,21 @@ EQUAL_PARAMETERS = (Network("GRU", 145), Network("LSTM", 124))
 def train_network(setting: Row, report: Callable, updates: int = UPDATES) -> Row:
     """Train one network with the recipe of chapter 2; return its size and its score."""
     set_seed(setting["seed"])
-    vocab, train_ids, valid_ids = corpus(setting["text"])
+    vocab, *_ = corpus(setting["text"])
     rnn = LAYERS[setting["network"]](len(vocab), setting["num_hiddens"])
     if setting["network"] == "LSTM":
         set_forget_bias(rnn, 1.0)
-    model = LanguageModel(rnn, len(vocab)).to(train_ids.device)
-    history = train_on_text(
-        model,
-        train_ids,
-        valid_ids,
-        updates=updates,
-        lr=setting["lr"],
-        weight_decay=setting["weight_decay"],
-        validate_every=updates,
-    )
-    perplexity = round(history.valid_scores[-1], 3)
-    return {"parameters": parameter_count(model), "perplexity": perplexity}
+    rates = {name: setting[name] for name in ("lr", "weight_decay")}
+    return score_on_text(rnn, setting["text"], updates, **rates)
 
 
 def best(tried: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of each network's setting with the lowest mean over the seeds."""
-    means = tried.groupby(CHOICES, sort=False)["perplexity"].mean().reset_index()
+    """Return the rows of each network's setting with the lowest mean over the seeds.
+
+    A setting that diverged with any seed is the worst.
+    """
+    scores = tried.fillna({"perplexity": math.inf}).groupby(CHOICES, sort=False)
+    means = scores["perplexity"].mean().reset_index()
     lowest = means.groupby(CHOICES[:2], sort=False)["perplexity"].idxmin()
     return means.loc[lowest, CHOICES].merge(tried, on=CHOICES, how="left")
 
@@ -81,7 +72,7 @@ def best(tried: pd.DataFrame) -> pd.DataFrame:
 def measure(scale: Scale) -> Results:
     """Yield, for each text, its name and all that its JSON file holds."""
     corpus(OTHER_TEXT)  # if it is missing, say so at once
-    study = scale.study("texts", "perplexity", train_network, UPDATES)
+    study = scale.study("texts", "perplexity")
     train = partial(train_network, updates=scale.updates(UPDATES))
     settings = [
         network._asdict()

@@ -5,8 +5,6 @@ palette, dom) => {...}``. It fills ``root``, a ``<div>`` that holds the text fal
 until then; ``shared/dom.js`` is what it draws with.
 """
 
-from __future__ import annotations
-
 import hashlib
 import html
 import json

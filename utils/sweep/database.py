@@ -1,6 +1,4 @@
-"""The trials of a study in a database that many share: what is begun, who is alive."""
-
-from __future__ import annotations
+"""The trials of a study in a database that many share, and what only that needs."""
 
 import importlib
 import importlib.util

@@ -1,7 +1,5 @@
 """Ctrl-C at the right moment."""
 
-from __future__ import annotations
-
 import signal
 import threading
 from collections.abc import Iterator

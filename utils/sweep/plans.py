@@ -1,6 +1,4 @@
-"""What a study has to do: all settings of a grid, or those that a search chooses."""
-
-from __future__ import annotations
+"""What a study has to do, a grid or a search, and its values in plain form."""
 
 import copy
 import itertools

@@ -1,7 +1,5 @@
 """Worker processes: the same task in several, until they are done, stopped or alone."""
 
-from __future__ import annotations
-
 import os
 import pickle
 import signal
@@ -12,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import IO
+from typing import IO, Self
 
 from utils.sweep.database import load
 
@@ -30,7 +28,7 @@ class Crew:
         self._workers = workers
         self._outputs: dict[subprocess.Popen, IO[bytes]] = {}
 
-    def __enter__(self) -> Crew:
+    def __enter__(self) -> Self:
         import torch  # late: who only looks at a table does without it
 
         threads = str(max(1, torch.get_num_threads() // self._workers))

@@ -1,6 +1,4 @@
-"""The SQLite file of a study: looked at before it is used, and watched while it is."""
-
-from __future__ import annotations
+"""The SQLite file of a study, watched while it is used, and how a database fails."""
 
 import os
 import sqlite3

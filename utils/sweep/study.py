@@ -1,7 +1,5 @@
 """A study: settings are trained by all who take part, and their results are a table."""
 
-from __future__ import annotations
-
 import itertools
 import math
 import os
@@ -9,11 +7,12 @@ import secrets
 import socket
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pandas as pd
 from tqdm.auto import tqdm
@@ -195,8 +194,10 @@ class Study:
     def _carry_out(self, objective: Objective, plan: Plan, workers: int) -> None:
         total = None if plan.budget else len(plan.keys({}))
         bar = progress_bar(desc=self.name, total=total, unit="setting")
+        # The bars of the trainings are hidden, in new processes too: one is enough.
+        others_hidden = patch.dict(os.environ, TQDM_DISABLE="1")
         try:
-            with bar, _other_bars_hidden(), self._ctrl_c:
+            with bar, others_hidden, self._ctrl_c:
                 if workers == 1:
                     self._work(objective, plan, bar)
                 else:
@@ -341,15 +342,3 @@ def _outcome(trial: Any) -> dict[str, Any]:
     kept = {name: result[name] for name in plans.COLUMNS if name in result}
     metrics = result.get("metrics", {})
     return {"steps": plans.steps(trial), **metrics, **kept, "state": state}
-
-
-@contextmanager
-def _other_bars_hidden() -> Iterator[None]:
-    """Hide the bars of the trainings, here and in new processes: one is enough."""
-    shown = not os.environ.get("TQDM_DISABLE")
-    os.environ["TQDM_DISABLE"] = "1"
-    try:
-        yield
-    finally:
-        if shown:
-            del os.environ["TQDM_DISABLE"]

@@ -15,17 +15,6 @@ SPACE = {
 }
 
 
-@pytest.fixture(scope="module")
-def path(tmp_path_factory):
-    """One database for many studies."""
-    return tmp_path_factory.mktemp("search") / "studies.db"
-
-
-@pytest.fixture
-def study(path, request):
-    return Study(request.node.name, path, grace=2)
-
-
 def descend(setting, report):
     """Report four scores that fall towards one that depends on the setting."""
     best = abs(math.log(setting["lr"])) + setting["num_hiddens"] / 10
@@ -159,6 +148,8 @@ def test_a_budget_needs_steps_to_count(study):
     ("arguments", "message"),
     [
         ({"space": [1]}, r"space is \[1\]; expected a dictionary such as \{'lr'"),
+        ({"trials": 0}, "trials is 0; expected a whole number of at least 1"),
+        ({"workers": 0}, "workers is 0; expected a whole number of at least 1"),
         ({"budget": 0}, "budget is 0; expected a whole number of at least 1"),
         ({"seed": -1}, "seed is -1; expected a whole number of at least 0"),
         ({"sampler": "grid"}, "sampler is 'grid'; expected 'tpe' or 'random'"),

@@ -1,6 +1,6 @@
 """Several processes on one machine, some of which are killed.
 
-``python -m tests.test_sweep_processes DATABASE NOTES WORKERS`` is the run to be killed.
+``python -m tests.sweep.test_processes DATABASE NOTES WORKERS`` is the run to be killed.
 """
 
 import os
@@ -12,17 +12,16 @@ import sys
 import threading
 import time
 from collections import Counter
-from pathlib import Path
 
 import psutil
 import pytest
 
+from tools.notebook import ROOT
 from utils.sweep import Study, grid
 from utils.sweep.database import Trials
 from utils.sweep.plans import key_of
 from utils.sweep.processes import Crew
 
-ROOT = Path(__file__).parents[1]
 SETTINGS = grid(lr=range(6), num_hiddens=range(1, 9))
 
 
@@ -42,11 +41,6 @@ def train_all(database, notes, workers=1):
 
 if __name__ == "__main__":
     train_all(sys.argv[1], sys.argv[2], int(sys.argv[3]))
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch):
-    monkeypatch.setattr("utils.sweep.study.POLL", 0.05)
 
 
 @pytest.fixture
@@ -138,7 +132,8 @@ def test_ctrl_c_ends_the_workers_and_frees_their_settings(path, tmp_path):
         time.sleep(60)
 
     def stop():
-        while not begun.exists():
+        deadline = time.monotonic() + 120
+        while not begun.exists() and time.monotonic() < deadline:
             time.sleep(0.05)
         os.kill(os.getpid(), signal.SIGINT)
 

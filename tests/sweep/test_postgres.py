@@ -1,6 +1,6 @@
 """One study on a real PostgreSQL server, by processes as if on several machines.
 
-``python -m tests.test_sweep_postgres URL NOTES [hangs]`` is what one of them does.
+``python -m tests.sweep.test_postgres URL NOTES [hangs]`` is what one of them does.
 """
 
 import signal
@@ -14,11 +14,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from tools.notebook import ROOT
 from utils.sweep import Study, grid
 from utils.sweep.database import Trials
 from utils.sweep.plans import key_of
 
-ROOT = Path(__file__).parents[1]
 SETTINGS = grid(lr=range(6), num_hiddens=range(1, 6))
 
 

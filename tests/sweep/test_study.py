@@ -20,17 +20,6 @@ from utils.sweep.database import Trials
 from utils.sweep.interrupts import Interrupts
 
 
-@pytest.fixture(scope="module")
-def path(tmp_path_factory):
-    """One database for many studies."""
-    return tmp_path_factory.mktemp("sweep") / "studies.db"
-
-
-@pytest.fixture
-def study(path, request):
-    return Study(request.node.name, path)
-
-
 class Objective:
     """A quick objective that notes the settings it gets, and may change them."""
 
@@ -53,10 +42,10 @@ def test_every_setting_is_trained_once_and_stands_in_the_table(path, study):
     assert frame[["a", "b"]].to_dict("records") == settings
     assert set(frame.state) == {"finished"}
     assert frame.perplexity.tolist() == [1, 1, 2, 2]
-    assert frame.seconds.between(0, 5).all()
+    assert (frame.seconds >= 0).all()
     assert frame.worker.str.endswith(f":{os.getpid()}").all()
     assert frame.error.isna().all()
-    again = Study(study.name, str(path))  # is the same one
+    again = Study(study.name, str(path), grace=2)  # is the same one
     pd.testing.assert_frame_equal(again.run(pytest.fail, settings), frame)
     pd.testing.assert_frame_equal(again.frame(), frame)
 
@@ -262,8 +251,8 @@ def run(path, settings, **arguments):
     return Study("s", path).run(Objective(), settings, **arguments)
 
 
-def search(path, space, **arguments):
-    return Study("t", path).search(Objective(), space, trials=1, **arguments)
+def search(path, space, name="t", **arguments):
+    return Study(name, path).search(Objective(), space, trials=1, **arguments)
 
 
 @pytest.fixture(scope="module")
@@ -284,6 +273,7 @@ def begun(path):
         (lambda path: Study("s", path, "loss"), "metric 'perplexity'; now metric is"),
         (lambda path: Study("s", path, grace=9), "begun with grace 60; now grace is 9"),
         (lambda path: run(path, grid(b=[1])), r"names \['a'\]; now names is \['b'\]"),
+        (lambda path: search(path, {"a": (1, 2)}, name="s"), "now kind is 'search'"),
         (lambda path: search(path, {"a": (1, 3)}), r"'\(1, 2\)'\}; now space is"),
         (lambda path: search(path, {"a": (1, 2)}, seed=5), "seed is 5. Take what it"),
     ],
@@ -307,7 +297,7 @@ def test_what_is_not_installed_is_named(study, monkeypatch, module, message):
     assert len(grid(a=[1, 2])) == 2
     storage = "postgresql://host/name" if module == "psycopg2" else study.storage
     with pytest.raises(ModuleNotFoundError, match=message):
-        Study(study.name, storage).run(Objective(), grid(a=[1]), workers=2)
+        Study(study.name, storage, grace=2).run(Objective(), grid(a=[1]), workers=2)
 
 
 def test_what_the_chapters_do_not_need_is_imported_late():
