@@ -34,8 +34,8 @@ help: ## list the targets
 	$(BIN)/python $(PIP) -r requirements-dev.txt -c constraints.txt
 	@touch $@
 
-.venv-colab/done: $(COLAB_VERSIONS) tools/colab-constraints.txt .venv/book.done
-	@.venv-colab/bin/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m venv --clear .venv-colab
+.venv-colab/done: $(COLAB_VERSIONS) tools/colab-constraints.txt
+	@.venv-colab/bin/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv-colab
 	.venv-colab/bin/python $(PIP) -r $(COLAB_VERSIONS) $(COLAB_CONSTRAINTS)
 	@touch $@
 
@@ -47,11 +47,11 @@ book: .venv/book.done ## build the book and say where to open it
 serve: book ## build the book and serve it on this machine, port 8000
 	$(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html 8000
 
-test: .venv/dev.done .venv-colab/done chromium bubblewrap ## everything that CI checks on each push
+test: ## everything that CI checks on each push
+	@$(MAKE) --no-print-directory -j3 .venv/dev.done .venv-colab/done chromium bubblewrap
 	$(MAKE) --no-print-directory lint
 	$(MAKE) --no-print-directory book
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not weekly" tests --ignore tests/data
-	$(BIN)/python -m pytest -n 2 --dist loadfile --nbval chapters
+	$(BIN)/python -m pytest -n 2 -m "not weekly" --nbval chapters tests --ignore tests/data
 
 notebooks: .venv/dev.done ## export code, run all notebooks in place, normalize them
 	$(BIN)/python -m tools setup
@@ -103,7 +103,7 @@ chromium:
 	  command -v google-chrome >/dev/null || { $(call apt_install,chromium fonts-noto-cjk); } || \
 	  echo "No Chromium and no way to install it here: the browser tests will be skipped."
 
-bubblewrap:
+bubblewrap: | chromium # one after the other: apt-get locks
 	@command -v bwrap >/dev/null || { $(call apt_install,bubblewrap); } || \
 	  echo "No bubblewrap and no way to install it here: the tests of grading will be skipped."
 

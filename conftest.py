@@ -1,6 +1,8 @@
-"""How notebooks and tests run: on the CPU, and without progress bars."""
+"""How notebooks and tests run: on the CPU, without bars, each file in one worker."""
 
 import os
+
+from xdist.scheduler import LoadScopeScheduling
 
 os.environ["TQDM_DISABLE"] = "1"
 os.environ.setdefault("UNROLLED_DEVICE", "cpu")
@@ -11,3 +13,19 @@ workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 if workers > 1:
     threads = max(1, (os.cpu_count() or 1) // workers)
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
+
+# Tests of which each takes long, so that any worker may have it.
+LONG = ("test_the_solution_gets_all_points", "test_a_chapter_runs_from_a_lone_copy")
+
+
+class ByFile(LoadScopeScheduling):
+    """Give a worker all tests of a file: what they share is made once."""
+
+    def _split_scope(self, nodeid):
+        file, _, test = nodeid.partition("::")
+        return nodeid if test.startswith(LONG) else file
+
+
+def pytest_xdist_make_scheduler(config, log):
+    config.option.loadscopereorder = False  # what takes long comes first
+    return ByFile(config, log)

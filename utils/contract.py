@@ -247,7 +247,7 @@ def require_decoder_state(rnn: nn.GRU, state: Tensor, batch: int) -> None:
         raise ValueError(
             f"the decoder got a state of shape {tuple(state.shape)}; expected "
             f"(num_layers, batch, num_hiddens) = {expected}. Give the encoder and the "
-            "decoder the same num_layers and num_hiddens, and each source a target."
+            "decoder the same num_layers and num_hiddens."
         )
 
 

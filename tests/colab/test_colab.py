@@ -68,9 +68,7 @@ def installed():
 
 
 def chapter(path):
-    marks = [pytest.mark.xdist_group(path.stem)]  # each may run in another worker
-    if path not in (CHAPTERS[0], CHAPTERS[-1]):
-        marks.append(pytest.mark.weekly)
+    marks = [] if path in (CHAPTERS[0], CHAPTERS[-1]) else [pytest.mark.weekly]
     return pytest.param(path, id=path.stem, marks=marks)
 
 

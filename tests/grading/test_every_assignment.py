@@ -21,12 +21,8 @@ def solved(source):
     return notebook
 
 
-def each(name):
-    return pytest.param(name, id=name, marks=pytest.mark.xdist_group(f"graded {name}"))
-
-
 @needs_sandbox
-@pytest.mark.parametrize("name", list(map(each, SOURCES)))
+@pytest.mark.parametrize("name", SOURCES)
 def test_the_solution_gets_all_points_of_the_tests_and_stubs_get_none(
     name, tmp_path, monkeypatch
 ):
