@@ -90,7 +90,6 @@ def _give_ids(cells: list[NotebookNode]) -> None:
     taken: set[str] = set()
     for cell in cells:
         cell.setdefault("source", "")
-        cell.setdefault("metadata", NotebookNode())
         cell.id = next(i for i in _possible_ids(cell) if i not in taken)
         taken.add(cell.id)
 

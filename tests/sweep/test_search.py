@@ -3,6 +3,7 @@ import warnings
 
 import pandas as pd
 import pytest
+import torch
 
 from utils.sweep import Study
 from utils.sweep.database import Trials
@@ -19,7 +20,7 @@ def descend(setting, report):
     """Report four scores that fall towards one that depends on the setting."""
     best = abs(math.log(setting["lr"])) + setting["num_hiddens"] / 10
     for step in range(1, 5):
-        report(step, best + 1 / step)
+        report(step, torch.tensor(best + 1 / step, dtype=torch.float64))
     return {"perplexity": best}
 
 
