@@ -51,7 +51,7 @@ test: ## everything that CI checks on each push
 	@$(MAKE) --no-print-directory -j3 .venv/dev.done .venv-colab/done chromium bubblewrap
 	$(MAKE) --no-print-directory lint
 	$(MAKE) --no-print-directory book
-	$(BIN)/python -m pytest -n 3 -m "not weekly" --nbval chapters tests --ignore tests/data
+	$(BIN)/python -m pytest -n 2 -m "not weekly" --nbval chapters tests --ignore tests/data
 
 notebooks: .venv/dev.done ## export code, run all notebooks in place, normalize them
 	$(BIN)/python -m tools setup

@@ -20,13 +20,14 @@ from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any, NamedTuple
 
-PACKAGES = ("numpy", "utils")  # with all their submodules
+PACKAGES = ("numpy", "utils")  # with their submodules
 # Of PyTorch these alone: it changes some of its own classes as it goes.
 MODULES = (
     *("builtins", "math", "operator", "torch", "torch.functional", "torch.linalg"),
     *("torch.autograd", "torch.autograd.functional", "torch.nn", "torch.nn.functional"),
     *("torch.nn.modules.module", "torch.testing", "torch.testing._comparison"),
 )
+SHOWING = ("utils.explorers", "utils.plots")  # no judges, and slow to import
 MISSING = object()
 
 
@@ -233,7 +234,7 @@ def _judges() -> dict[str, ModuleType]:
     for name in (*MODULES, *PACKAGES, "numpy.testing"):
         importlib.import_module(name)
     for found in pkgutil.iter_modules(sys.modules["utils"].__path__, "utils."):
-        if not found.ispkg:
+        if not found.ispkg and found.name not in SHOWING:
             importlib.import_module(found.name)
     return {
         name: module

@@ -4,7 +4,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Locator, Page
+from playwright.sync_api import ConsoleMessage, Locator, Page, Response
 
 DESKTOP = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
@@ -19,9 +19,12 @@ def watch(page: Page) -> list[str]:
     """Return a growing list of what goes wrong on ``page``.
 
     It holds requests to other machines, failed requests, console errors and uncaught
-    exceptions.
+    exceptions. That a page which only leads to another has no icon is no trouble.
     """
     troubles: list[str] = []
+
+    def is_icon(url: str) -> bool:
+        return urlsplit(url).path == "/favicon.ico"
 
     def note(kind: str, text: object, wrong: bool = True) -> None:
         if wrong:
@@ -31,8 +34,15 @@ def watch(page: Page) -> list[str]:
         return urlsplit(url).hostname not in (None, "127.0.0.1")
 
     page.on("request", lambda r: note("request outside", r.url, is_outside(r.url)))
-    page.on("response", lambda r: note(str(r.status), r.url, r.status >= 400))
-    page.on("console", lambda m: note("console", m.text, m.type == "error"))
+
+    def is_error(message: ConsoleMessage) -> bool:
+        return message.type == "error" and not is_icon(message.location["url"])
+
+    def has_failed(response: Response) -> bool:
+        return response.status >= 400 and not is_icon(response.url)
+
+    page.on("response", lambda r: note(str(r.status), r.url, has_failed(r)))
+    page.on("console", lambda m: note("console", m.text, is_error(m)))
     page.on("pageerror", lambda error: note("exception", error))
     return troubles
 
