@@ -2,7 +2,7 @@
 
 import os
 
-from xdist.scheduler import LoadScopeScheduling
+from xdist.scheduler import LoadFileScheduling
 
 os.environ["TQDM_DISABLE"] = "1"
 os.environ.setdefault("UNROLLED_DEVICE", "cpu")
@@ -18,12 +18,12 @@ if workers > 1:
 LONG = ("test_the_solution_gets_all_points", "test_a_chapter_runs_from_a_lone_copy")
 
 
-class ByFile(LoadScopeScheduling):
-    """Give a worker all tests of a file: what they share is made once."""
+class ByFile(LoadFileScheduling):
+    """Give a worker all tests of a file, so that what they share is made once."""
 
     def _split_scope(self, nodeid):
-        file, _, test = nodeid.partition("::")
-        return nodeid if test.startswith(LONG) else file
+        is_long = nodeid.partition("::")[2].startswith(LONG)
+        return nodeid if is_long else super()._split_scope(nodeid)
 
 
 def pytest_xdist_make_scheduler(config, log):

@@ -4,11 +4,9 @@ import json
 import os
 import random
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import closing
 
 import pandas as pd
 import pytest
@@ -161,26 +159,17 @@ def measure_depth(folder):
     return subprocess.Popen(command, cwd=ROOT, start_new_session=True, **quiet)
 
 
-def finished(database):
-    """Return the keys of what a study in an SQLite file has finished so far."""
-    trials = "SELECT trial_id FROM trials WHERE state = 'COMPLETE'"
-    try:
-        with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as file:
-            return file.execute(trials).fetchall()
-    except sqlite3.OperationalError:  # there is no file yet, or no table
-        return []
-
-
 def test_a_study_that_is_killed_three_times_has_the_same_rows(tmp_path, monkeypatch):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     monkeypatch.setattr(depth, "WORKERS", 1)
     list(common.write(depth.measure, common.reduced(whole)))
     moments = random.Random(0)
+    watched = common.reduced(killed).study("depth", "perplexity")
     for already in range(3):
-        study, results = measure_depth(killed), []
-        while len(results) <= already and study.poll() is None:
+        study = measure_depth(killed)
+        while sum(watched.frame().state == "finished") <= already:
+            assert study.poll() is None, study.stderr.read()
             time.sleep(moments.uniform(0, 0.3))
-            results = finished(killed / "studies.db")
         assert study.poll() is None, study.stderr.read()
         os.killpg(study.pid, signal.SIGKILL)
         study.wait()

@@ -12,7 +12,7 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from tools import assignments, export, notebook, repository
 from tools.lint import lint
 
-# The function that carries each out; make and the pages take their names from here.
+# The function in `tools.studies` that carries each out.
 STUDIES = {
     "texts": "texts.measure",
     "depth": "depth.measure",

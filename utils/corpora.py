@@ -63,7 +63,7 @@ def load_text(name_or_path: str | Path) -> str:
         path = _fetch(name, corpus) if corpus.mirrors else CORPORA_DIR / corpus.filename
         data = path.read_bytes()
         mend = "Delete it" if corpus.mirrors else "Run `git checkout utils/corpora`"
-        _require_sum(data, corpus, str(path), f"{mend} and load the text again.")
+        _require_checksum(data, corpus, str(path), f"{mend} and load the text again.")
         return _decode(data, path)
     path = Path(name_or_path)
     if path.suffix == "" and path.name == name and not path.exists():
@@ -94,7 +94,7 @@ def _decode(data: bytes, path: Path) -> str:
     return text
 
 
-def _require_sum(data: bytes, corpus: Corpus, what: str, advice: str) -> None:
+def _require_checksum(data: bytes, corpus: Corpus, what: str, advice: str) -> None:
     digest = hashlib.sha256(data).hexdigest()
     if digest != corpus.sha256:
         raise ValueError(
@@ -145,5 +145,5 @@ def _download(url: str, corpus: Corpus) -> bytes:
             while len(data) < MAX_DOWNLOAD and (chunk := response.read(16384)):
                 data += chunk
                 bar.update(len(chunk))
-    _require_sum(data, corpus, "the download", "Nothing was kept.")
+    _require_checksum(data, corpus, "the download", "Nothing was kept.")
     return bytes(data)

@@ -18,9 +18,8 @@ class Explorer:
         self.fallback = fallback
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
-        view = {"version_major": 2, "version_minor": 0}
-        view |= {"model_id": self.widget.model_id}
-        kind = type(self).__name__
+        kind, model_id = type(self).__name__, self.widget.model_id
+        view = {"version_major": 2, "version_minor": 0, "model_id": model_id}
         return {
             "application/vnd.jupyter.widget-view+json": view,
             "text/html": self.fallback,

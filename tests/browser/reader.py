@@ -4,7 +4,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import ConsoleMessage, Locator, Page, Response
+from playwright.sync_api import Locator, Page
 
 DESKTOP = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
@@ -23,26 +23,19 @@ def watch(page: Page) -> list[str]:
     """
     troubles: list[str] = []
 
-    def is_icon(url: str) -> bool:
-        return urlsplit(url).path == "/favicon.ico"
-
-    def note(kind: str, text: object, wrong: bool = True) -> None:
-        if wrong:
+    def note(kind: str, text: object, wrong: bool = True, url: str = "") -> None:
+        if wrong and urlsplit(url).path != "/favicon.ico":
             troubles.append(f"{kind}: {text}")
 
     def is_outside(url: str) -> bool:
         return urlsplit(url).hostname not in (None, "127.0.0.1")
 
     page.on("request", lambda r: note("request outside", r.url, is_outside(r.url)))
-
-    def is_error(message: ConsoleMessage) -> bool:
-        return message.type == "error" and not is_icon(message.location["url"])
-
-    def has_failed(response: Response) -> bool:
-        return response.status >= 400 and not is_icon(response.url)
-
-    page.on("response", lambda r: note(str(r.status), r.url, has_failed(r)))
-    page.on("console", lambda m: note("console", m.text, is_error(m)))
+    page.on("response", lambda r: note(str(r.status), r.url, r.status >= 400, r.url))
+    page.on(
+        "console",
+        lambda m: note("console", m.text, m.type == "error", m.location["url"]),
+    )
     page.on("pageerror", lambda error: note("exception", error))
     return troubles
 

@@ -24,7 +24,7 @@ from utils.sweep import Study
 from utils.text import Vocab, prepare
 
 # Each worker on a GPU holds a part of its memory for itself.
-WORKERS = 2 if get_device().type == "cuda" else len(os.sched_getaffinity(0))
+WORKERS = 2 if get_device().type == "cuda" else os.cpu_count() or 1
 SEEDS = (0, 1, 2)
 # The texts: the first one decides between settings.
 CHOSEN_ON, OTHER_TEXT = "the_tide_clock", "time_machine"
