@@ -9,9 +9,13 @@ PIP := -m pip install --quiet --disable-pip-version-check
 # The same conditions for everything that runs notebooks; see tools/notebook.py.
 export TQDM_DISABLE := 1
 export PYTHONPATH := $(CURDIR)
+# The memory of a training step is kept for the next one and not given back to the system
+# in between: up to an eighth less time, and the same numbers.
+export MALLOC_MMAP_THRESHOLD_ := 536870912
+export MALLOC_TRIM_THRESHOLD_ := 536870912
 
 .DEFAULT_GOAL := help
-.PHONY: help book serve test notebooks lint colab-check assignments grade repo results grid screenshot constraints clean chromium bubblewrap
+.PHONY: help book serve test notebooks lint colab-check assignments grade repo results grid screenshot constraints clean ready chromium bubblewrap
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "%-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,9 +52,7 @@ serve: book ## build the book and serve it on this machine, port 8000
 	$(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html 8000
 
 test: ## everything that CI checks on each push
-	@$(MAKE) --no-print-directory -j3 .venv/dev.done .venv-colab/done chromium bubblewrap
-	$(MAKE) --no-print-directory lint
-	$(MAKE) --no-print-directory book
+	@$(MAKE) --no-print-directory -j3 -O ready .venv-colab/done chromium bubblewrap
 	$(BIN)/python -m pytest -n 2 -m "not weekly" --nbval chapters tests --ignore tests/data
 
 notebooks: .venv/dev.done ## export code, run all notebooks in place, normalize them
@@ -59,6 +61,9 @@ notebooks: .venv/dev.done ## export code, run all notebooks in place, normalize 
 	$(BIN)/python -m tools export
 	$(BIN)/python -m tools run $(NOTEBOOKS)
 	$(BIN)/python -m tools lint
+
+ready: lint # then nothing is installed any more beside the book that is built
+	@$(MAKE) --no-print-directory book
 
 lint: .venv/dev.done ## formatting, code style, notebook rules
 	$(BIN)/ruff format --check .

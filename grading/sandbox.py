@@ -45,6 +45,8 @@ ENVIRONMENT = {
     "HOME": "/tmp",
     "IPYTHONDIR": "/tmp/ipython",
     "LANG": "C.UTF-8",
+    "MALLOC_MMAP_THRESHOLD_": "536870912",  # as in the Makefile
+    "MALLOC_TRIM_THRESHOLD_": "536870912",
     "MPLBACKEND": "module://matplotlib_inline.backend_inline",
     "MPLCONFIGDIR": "/tmp/matplotlib",
     "MKL_NUM_THREADS": "1",
