@@ -42,11 +42,12 @@ REMEDY = (
     "yourself, with access to all your files."
 )
 ENVIRONMENT = {
+    # As in the Makefile.
+    "GLIBC_TUNABLES": "glibc.malloc.mmap_threshold=536870912:"
+    "glibc.malloc.trim_threshold=536870912:glibc.malloc.hugetlb=1",
     "HOME": "/tmp",
     "IPYTHONDIR": "/tmp/ipython",
     "LANG": "C.UTF-8",
-    "MALLOC_MMAP_THRESHOLD_": "536870912",  # as in the Makefile
-    "MALLOC_TRIM_THRESHOLD_": "536870912",
     "MPLBACKEND": "module://matplotlib_inline.backend_inline",
     "MPLCONFIGDIR": "/tmp/matplotlib",
     "MKL_NUM_THREADS": "1",
