@@ -61,8 +61,8 @@ notebooks: .venv/dev.done ## export code, run all notebooks in place, normalize 
 	$(BIN)/python -m tools run $(NOTEBOOKS)
 	$(BIN)/python -m tools lint
 
-ready: lint # then nothing is installed any more beside the book that is built
-	@$(MAKE) --no-print-directory book
+ready: .venv/dev.done # nothing is installed beside the book that is built
+	@$(MAKE) --no-print-directory lint book
 
 lint: .venv/dev.done ## formatting, code style, notebook rules
 	$(BIN)/ruff format --check .

@@ -15,7 +15,12 @@ if workers > 1:
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
 
 # Tests of which each takes long, so that any worker may have it.
-LONG = ("test_the_solution_gets_all_points", "test_a_chapter_runs_from_a_lone_copy")
+LONG = (
+    "test_the_solution_gets_all_points",
+    "test_a_chapter_runs_from_a_lone_copy",
+    "test_a_study_runs_from_end_to_end",
+    "test_a_study_that_is_killed",
+)
 
 
 class ByFile(LoadFileScheduling):
