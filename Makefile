@@ -72,7 +72,7 @@ lint: .venv/dev.done ## formatting, code style, notebook rules
 	$(BIN)/python -m tools setup --check
 	$(BIN)/python -m pytest -q tests/data
 
-colab-check: .venv/dev.done .venv-colab/done ## run all chapters as Colab would; `make test` runs two
+colab-check: .venv/dev.done .venv-colab/done ## run all chapters as Colab would; `make test` runs the first one
 	$(BIN)/python -m pytest tests/colab
 
 assignments: .venv/instructors.done ## write the student versions of all assignments to _build/assignments
