@@ -61,7 +61,8 @@ notebooks: .venv/dev.done ## export code, run all notebooks in place, normalize 
 	$(BIN)/python -m tools run $(NOTEBOOKS)
 	$(BIN)/python -m tools lint
 
-ready: .venv/dev.done # nothing is installed beside the book that is built
+# Not before all packages are there: none is to change under the book that is built.
+ready: .venv/dev.done
 	@$(MAKE) --no-print-directory lint book
 
 lint: .venv/dev.done ## formatting, code style, notebook rules

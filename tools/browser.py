@@ -6,6 +6,7 @@ import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -33,6 +34,14 @@ class _QuietHandler(SimpleHTTPRequestHandler):
         # A reader may go to the next page before all of this one has arrived.
         with contextlib.suppress(ConnectionError):
             super().handle()
+
+    def do_GET(self) -> None:
+        # Browsers ask every server for it; the book's pages name their own icon.
+        if self.path == "/favicon.ico":
+            self.send_response(HTTPStatus.NO_CONTENT)
+            self.end_headers()
+        else:
+            super().do_GET()
 
     def log_message(self, *_: object) -> None:
         pass

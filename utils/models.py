@@ -195,9 +195,9 @@ class AdditiveAttention(nn.Module):
         """Return context ``(batch, num_hiddens)`` and weights ``(num_steps, batch)``.
 
         ``query`` is ``(batch, num_hiddens)``, ``memory`` ``(num_steps, batch,
-        num_hiddens)``; ``mask (num_steps, batch)`` is True where that is no padding,
-        which must be finite.
+        num_hiddens)``; ``mask (num_steps, batch)`` is True where that is no padding.
         """
+        memory = memory.masked_fill(~mask.unsqueeze(-1), 0.0)
         scores = torch.tanh(query @ self.W_q + memory @ self.W_k) @ self.w_v
         weights = scores.masked_fill(~mask, -torch.inf).softmax(dim=0)
         return (weights.unsqueeze(-1) * memory).sum(0), weights
@@ -231,7 +231,7 @@ class AttentionDecoder(nn.Module):
 
         ``memory`` and ``mask`` are those of ``AdditiveAttention``.
         """
-        logits, memory = [], memory.masked_fill(~mask.unsqueeze(-1), 0.0)
+        logits = []
         for Y in self.embedding(ids):  # Y: (batch, embedding_size)
             context, _ = self.attention(state[-1], memory, mask)
             outputs, state = self.rnn(torch.cat([Y, context], dim=-1)[None], state)

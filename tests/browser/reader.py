@@ -19,23 +19,20 @@ def watch(page: Page) -> list[str]:
     """Return a growing list of what goes wrong on ``page``.
 
     It holds requests to other machines, failed requests, console errors and uncaught
-    exceptions. That a page which only leads to another has no icon is no trouble.
+    exceptions.
     """
     troubles: list[str] = []
 
-    def note(kind: str, text: object, wrong: bool = True, url: str = "") -> None:
-        if wrong and urlsplit(url).path != "/favicon.ico":
+    def note(kind: str, text: object, wrong: bool = True) -> None:
+        if wrong:
             troubles.append(f"{kind}: {text}")
 
     def is_outside(url: str) -> bool:
         return urlsplit(url).hostname not in (None, "127.0.0.1")
 
     page.on("request", lambda r: note("request outside", r.url, is_outside(r.url)))
-    page.on("response", lambda r: note(str(r.status), r.url, r.status >= 400, r.url))
-    page.on(
-        "console",
-        lambda m: note("console", m.text, m.type == "error", m.location["url"]),
-    )
+    page.on("response", lambda r: note(str(r.status), r.url, r.status >= 400))
+    page.on("console", lambda m: note("console", m.text, m.type == "error"))
     page.on("pageerror", lambda error: note("exception", error))
     return troubles
 
