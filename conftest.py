@@ -1,7 +1,11 @@
 """How notebooks and tests run: on the CPU, without bars, each file in one worker."""
 
 import os
+import tempfile
+from uuid import uuid4
 
+import nbval.kernel
+from traitlets import default
 from xdist.scheduler import LoadFileScheduling
 
 os.environ["TQDM_DISABLE"] = "1"
@@ -13,6 +17,27 @@ workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 if workers > 1:
     threads = max(1, (os.cpu_count() or 1) // workers)
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
+
+SOCKETS = tempfile.TemporaryDirectory(prefix="unrolled-", ignore_cleanup_errors=True)
+
+
+class FileSockets(nbval.kernel.KernelManager):
+    """Talk to kernels through files.
+
+    A kernel binds the TCP ports that it was given a second later; by then another
+    worker may have taken them.
+    """
+
+    @default("transport")
+    def _transport(self):
+        return "ipc"
+
+    @default("ip")
+    def _path(self):
+        return os.path.join(SOCKETS.name, uuid4().hex)
+
+
+nbval.kernel.KernelManager = FileSockets
 
 # Tests of which each takes long, so that any worker may have it.
 LONG = (
