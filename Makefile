@@ -73,7 +73,7 @@ lint: .venv/dev.done ## formatting, code style, notebook rules
 	$(BIN)/python -m tools setup --check
 	$(BIN)/python -m pytest -q tests/data
 
-colab-check: .venv/dev.done .venv-colab/done ## run all chapters as Colab would; `make test` runs the first one
+colab-check: .venv/dev.done .venv-colab/done ## run all chapters as Colab would; `make test` runs the first and the last
 	$(BIN)/python -m pytest tests/colab
 
 assignments: .venv/instructors.done ## write the student versions of all assignments to _build/assignments

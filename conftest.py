@@ -18,7 +18,10 @@ if workers > 1:
     threads = max(1, (os.cpu_count() or 1) // workers)
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
 
-SOCKETS = tempfile.TemporaryDirectory(prefix="unrolled-", ignore_cleanup_errors=True)
+# The path of a socket may have at most 107 characters: no long $TMPDIR.
+SOCKETS = tempfile.TemporaryDirectory(
+    prefix="unrolled-", dir="/tmp", ignore_cleanup_errors=True
+)
 
 
 class FileSockets(nbval.kernel.KernelManager):
