@@ -26,7 +26,9 @@ define install
 	    { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3 ..."; exit 1; }; \
 	  $(PYTHON) -m venv --clear .venv || \
 	    { rm -rf .venv; echo "The venv module is missing; on Debian: apt-get install python3-venv"; exit 1; }; }
-	$(BIN)/python $(PIP) $(addprefix -r ,$(filter requirements%,$^)) -c constraints.txt
+	$(BIN)/python $(PIP) --no-compile $(addprefix -r ,$(filter requirements%,$^)) -c constraints.txt
+	@# pip itself compiles on one core only. Some packages hold code for other versions.
+	@$(BIN)/python -m compileall -q -j 0 .venv/lib >/dev/null || true
 	@touch $@
 endef
 
