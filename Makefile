@@ -5,7 +5,7 @@ BIN := .venv/bin
 COLAB_VERSIONS ?= tools/colab-versions.txt
 export COLAB_VERSIONS
 COLAB_CONSTRAINTS := $(if $(filter tools/colab-versions.txt,$(COLAB_VERSIONS)),-c tools/colab-constraints.txt)
-PIP := -m pip install --quiet --disable-pip-version-check
+PIP := -m pip install --no-compile --quiet --disable-pip-version-check
 # The same conditions for everything that runs notebooks; see tools/notebook.py.
 export TQDM_DISABLE := 1
 export PYTHONPATH := $(CURDIR)
@@ -28,9 +28,7 @@ define install
 	    { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3 ..."; exit 1; }; \
 	  $(PYTHON) -m venv --clear .venv || \
 	    { rm -rf .venv; echo "The venv module is missing; on Debian: apt-get install python3-venv"; exit 1; }; }
-	$(BIN)/python $(PIP) --no-compile $(addprefix -r ,$(filter requirements%,$^)) -c constraints.txt
-	@# pip itself compiles on one core only. Some packages hold code for other versions.
-	@$(BIN)/python -m compileall -q -j 0 .venv/lib >/dev/null || true
+	$(BIN)/python $(PIP) $(addprefix -r ,$(filter requirements%,$^)) -c constraints.txt
 	@touch $@
 endef
 
@@ -45,9 +43,14 @@ endef
 	$(install)
 	@touch .venv/book.done .venv/instructors.done
 
+# The sandbox cannot keep what it compiles. Some packages hold code for other versions.
+.venv/compiled.done: .venv/instructors.done
+	@$(BIN)/python -m compileall -q -j 0 .venv/lib >/dev/null || true
+	@touch $@
+
 .venv-colab/done: $(COLAB_VERSIONS) tools/colab-constraints.txt
 	@.venv-colab/bin/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv-colab
-	.venv-colab/bin/python $(PIP) --no-compile -r $(COLAB_VERSIONS) $(COLAB_CONSTRAINTS)
+	.venv-colab/bin/python $(PIP) -r $(COLAB_VERSIONS) $(COLAB_CONSTRAINTS)
 	@touch $@
 
 book: .venv/book.done ## build the book and say where to open it
@@ -87,7 +90,7 @@ colab-check: .venv/dev.done .venv-colab/done ## run all chapters as Colab would;
 assignments: .venv/instructors.done ## write the student versions of all assignments to _build/assignments
 	$(BIN)/python -m tools assignments $(OPTIONS)
 
-grade: .venv/instructors.done ## grade what students handed in: make grade SUBMISSIONS=folder OPTIONS="--roster class.csv"
+grade: .venv/compiled.done ## grade what students handed in: make grade SUBMISSIONS=folder OPTIONS="--roster class.csv"
 	@env -u TQDM_DISABLE $(BIN)/python -m grading "$(SUBMISSIONS)" $(OPTIONS)
 
 repo: .venv/book.done ## change the repository's address everywhere: make repo URL=https://github.com/someone/unrolled
