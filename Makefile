@@ -51,6 +51,8 @@ endef
 .venv-colab/done: $(COLAB_VERSIONS) tools/colab-constraints.txt
 	@.venv-colab/bin/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv-colab
 	.venv-colab/bin/python $(PIP) -r $(COLAB_VERSIONS) $(COLAB_CONSTRAINTS)
+	@# What kernels import is compiled now, while a core is free.
+	@.venv-colab/bin/python -Xfrozen_modules=off -c "import ipykernel.kernelapp, ipywidgets, matplotlib.pyplot, pandas, torch._dynamo"
 	@touch $@
 
 book: .venv/book.done ## build the book and say where to open it
