@@ -22,26 +22,22 @@ help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "%-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # A set-up that was broken off leaves no `done` file, and perhaps no pip: then it starts anew.
-define install
+.venv/book.done: requirements.txt constraints.txt
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { \
 	  $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	    { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3 ..."; exit 1; }; \
 	  $(PYTHON) -m venv --clear .venv || \
 	    { rm -rf .venv; echo "The venv module is missing; on Debian: apt-get install python3-venv"; exit 1; }; }
-	$(BIN)/python $(PIP) $(addprefix -r ,$(filter requirements%,$^)) -c constraints.txt
+	$(BIN)/python $(PIP) -r requirements.txt -c constraints.txt
 	@touch $@
-endef
 
-.venv/book.done: requirements.txt constraints.txt
-	$(install)
+.venv/instructors.done: .venv/book.done requirements-instructors.txt
+	$(BIN)/python $(PIP) -r requirements-instructors.txt -c constraints.txt
+	@touch $@
 
-.venv/instructors.done: requirements.txt requirements-instructors.txt constraints.txt
-	$(install)
-
-# The list for developers holds the other two.
-.venv/dev.done: requirements.txt requirements-instructors.txt requirements-dev.txt constraints.txt
-	$(install)
-	@touch .venv/book.done .venv/instructors.done
+.venv/dev.done: .venv/instructors.done requirements-dev.txt
+	$(BIN)/python $(PIP) -r requirements-dev.txt -c constraints.txt
+	@touch $@
 
 # The sandbox cannot keep what it compiles. Some packages hold code for other versions.
 .venv/compiled.done: .venv/instructors.done
@@ -104,8 +100,7 @@ results: .venv/dev.done ## measure what the chapters quote, write book/results: 
 grid: STUDY := grid
 grid: results ## train all settings of the hyperparameter grid; goes on where it was stopped
 
-screenshot: .venv/dev.done chromium ## photograph the built book for the README
-	@$(MAKE) --no-print-directory book
+screenshot: .venv/dev.done chromium book ## photograph the built book for the README
 	$(BIN)/python -m tools screenshot
 
 constraints: .venv/dev.done ## write constraints.txt from what is installed

@@ -23,13 +23,6 @@ CHAPTERS = [page for page in PAGES if page.startswith("chapters/")]
 # but the first rows of a table, which stand for the rest.
 UNSEEN = ".highlight, tbody tr:nth-child(n + 5)"
 FORMULAS_DONE = "async () => { await window.MathJax?.startup?.promise; }"
-ALL_LOADED = """async () => {
-  await document.fonts.ready;
-  await Promise.allSettled([...document.images].map(image => {
-    image.loading = "eager";
-    return image.decode();
-  }));
-}"""
 FAULTS = """() => {
   const all = selector => [...document.querySelectorAll(selector)];
   const missing = all(".math").length - all("mjx-container").length;
@@ -53,7 +46,7 @@ def faults_of(page, name):
         faults.append(f"a phone scrolls sideways: {width}")
     page.set_viewport_size(reader.DESKTOP)
     page.evaluate("window.scrollTo(0, document.body.scrollHeight)")
-    page.evaluate(ALL_LOADED)
+    page.wait_for_load_state("networkidle")
     faults += page.evaluate(FAULTS)
     if name in ("book/index.html", *CHAPTERS):
         page.evaluate(f"document.querySelectorAll('{UNSEEN}').forEach(n => n.remove())")
